@@ -1,0 +1,49 @@
+# Every target sets up what it needs on a machine that has Python 3.11 with pip, make and git.
+# Nothing outside this folder is changed, but for system packages (scripts/system-packages says which).
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := .cache/uv/bin/uv
+READY := $(VENV)/.ready
+ARGS ?=
+
+.PHONY: demo test quick check bench soak lock clean
+
+demo: $(READY)   ## run the main job and leave it running to look at
+	@scripts/system-packages demo
+	@$(BIN)/staffetta lab single $(ARGS)
+
+test: check      ## every test that CI runs
+	@scripts/system-packages test
+	@scripts/run-tests all
+
+quick: $(READY)  ## the tests that start no programs, in under two minutes
+	@scripts/run-tests quick
+
+soak: $(READY)   ## the whole matrix of kills; an hour and more; writes docs/soak.md
+	@scripts/system-packages test
+	@scripts/run-tests soak
+
+check: $(READY)  ## style, types, import contract, locks, documentation
+	@scripts/check
+
+bench: $(READY)  ## measure, and write docs/performance.md
+	@scripts/system-packages demo
+	@$(BIN)/python -m bench $(ARGS)
+
+lock: $(UV)      ## resolve the dependencies again
+	@UV=$(UV) scripts/lock
+
+clean:
+	rm -rf $(VENV) .cache
+
+$(UV):
+	@mkdir -p .cache
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-warn-script-location --target .cache/uv "uv>=0.9" 2>.cache/pip.log || (cat .cache/pip.log; exit 1)
+
+$(READY): locks/dev.txt pyproject.toml $(UV)
+	@$(UV) venv --quiet --clear --no-python-downloads --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" $(VENV)
+	@VIRTUAL_ENV=$(VENV) $(UV) pip sync --quiet --require-hashes locks/dev.txt
+	@VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --no-deps --editable .
+	@touch $@

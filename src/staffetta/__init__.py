@@ -1,0 +1,1 @@
+"""Staffetta: a self-hosted remote-support appliance that hands over the baton when it upgrades."""

@@ -1,0 +1,1 @@
+"""The `staffetta` command: one file per group of commands; asks, prints, never decides."""

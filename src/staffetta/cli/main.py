@@ -1,0 +1,70 @@
+"""The entry point: finds the group that was asked for, and turns an error into words and an exit status.
+
+A group's file is imported only when it is used, so that a release needs only what its own commands import.
+"""
+
+import importlib
+import sys
+from typing import Final
+
+import click
+
+from staffetta.kernel.errors import StaffettaError
+
+GROUPS: Final = {
+    "appliance": ("appliance_cmd", "Set up and steer the appliance on this machine."),
+    "console": ("console_cmd", "The representative console in a terminal."),
+    "jump-client": ("jump_client_cmd", "The unattended agent on a remote computer."),
+    "lab": ("lab_cmd", "A whole world on this machine: the demo and the live tests."),
+    "site": ("site_cmd", "Look after the site on this machine."),
+    "vendor": ("vendor_cmd", "Build, sign, publish and serve releases."),
+}
+
+
+class LazyGroups(click.Group):
+    """The top group: knows the names of the groups, imports one when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the groups, sorted."""
+        return sorted(GROUPS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return one group; a group that is no part of this release says so when it is run."""
+        if cmd_name not in GROUPS:
+            return None
+        module, help_text = GROUPS[cmd_name]
+        try:
+            command = importlib.import_module(f"staffetta.cli.{module}").group
+        except ModuleNotFoundError as error:
+            return _absent(cmd_name, help_text, error.name or module)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the groups with one line each, importing none of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, help_text) for name, (_, help_text) in sorted(GROUPS.items())])
+
+
+def _absent(name: str, help_text: str, missing: str) -> click.Command:
+    @click.command(name, help=help_text, context_settings={"ignore_unknown_options": True})
+    @click.argument("arguments", nargs=-1)
+    def absent(arguments: tuple[str, ...]) -> None:
+        raise click.ClickException(f"`staffetta {name}` is not part of this release (it needs {missing}).")
+
+    return absent
+
+
+@click.group(cls=LazyGroups, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="staffetta")
+def cli() -> None:
+    """Staffetta: remote support from an appliance you own, upgraded with nobody noticing."""
+
+
+def main() -> None:
+    """Run the command; an error of ours is printed as one sentence and sets its class's exit status."""
+    try:
+        cli(standalone_mode=True)
+    except StaffettaError as error:
+        click.echo(f"staffetta: {error.message}", err=True)
+        sys.exit(error.exit_status)
