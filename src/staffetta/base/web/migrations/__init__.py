@@ -1,0 +1,1 @@
+"""Migrations of `/appliance`: they only add."""

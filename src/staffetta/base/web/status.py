@@ -1,0 +1,29 @@
+"""Status > Basics: what runs here, since when, and what the time is (U6, U9, U11)."""
+
+import time
+from datetime import timedelta
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from staffetta.base.web.answers import appliance_control
+from staffetta.ui.signin.access import signed_in
+
+
+@signed_in
+@require_safe
+def basics(request: HttpRequest) -> HttpResponse:
+    """The first page of `/appliance`."""
+    with appliance_control() as appliance:
+        status = appliance.status()
+    return render(
+        request,
+        "appliance/basics.html",
+        {
+            "status": status,
+            "addresses": settings.DESCRIPTION.addresses if settings.DESCRIPTION else (),
+            "uptime": timedelta(seconds=time.clock_gettime(time.CLOCK_BOOTTIME)),
+        },
+    )

@@ -1,0 +1,312 @@
+"""`staffetta appliance`: set one up, and ask and steer base over its control socket. Asks and prints only."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from staffetta.base.setup import NewAppliance, User, initialise
+from staffetta.control.appliance import (
+    ApplianceControl,
+    ApplianceRefused,
+    Certificate,
+    EventKind,
+    InstallEvent,
+    JobState,
+    Updates,
+    to_json,
+)
+from staffetta.control.paths import AppliancePaths
+from staffetta.kernel.errors import Unavailable
+
+REOPEN_SECONDS = 120.0
+"""So long a watched job may be out of sight while base itself is replaced."""
+
+FOLDER = click.Path(file_okay=False, path_type=Path)
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+appliance_option = click.option(
+    "--appliance", "folder", type=FOLDER, required=True, envvar="STAFFETTA_APPLIANCE", help="The appliance's folder."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+wait_option = click.option("--wait", is_flag=True, help="Show the progress until the job has ended.")
+
+
+@click.group("appliance")
+def group() -> None:
+    """Set up and steer the appliance on this machine."""
+
+
+def with_control(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the client of the appliance it names."""
+
+    @appliance_option
+    @wraps(command)
+    def run(folder: Path, **options: Any) -> None:
+        with ApplianceControl(AppliancePaths(folder.absolute()).control_socket) as appliance:
+            command(appliance, **options)
+
+    return run
+
+
+@group.command("init")
+@click.option("--appliance", "folder", type=FOLDER, required=True, help="The new appliance's folder; a short path.")
+@click.option("--name", required=True, help="What people call the appliance.")
+@click.option("--bundle", type=FILE, required=True, help="A bundle that holds the first base package.")
+@click.option("--root", type=FILE, required=True, help="The vendor's root of trust (1.root.json).")
+@click.option("--address", required=True, help="The IP address to listen on.")
+@click.option("--hostname", help="The site's shared name; the address by default.")
+@click.option("--site-port", type=int, default=443, show_default=True)
+@click.option("--appliance-port", type=int, default=8443, show_default=True)
+@click.option("--update-server", required=True, help="The update server's URL.")
+@click.option("--base-user", type=int, help="Numeric user and group that base runs under; none: who starts keeper.")
+@click.option("--site-user", type=int, help="Numeric user and group that the site runs under.")
+def init_command(
+    folder: Path,
+    name: str,
+    bundle: Path,
+    root: Path,
+    address: str,
+    hostname: str | None,
+    site_port: int,
+    appliance_port: int,
+    update_server: str,
+    base_user: int | None,
+    site_user: int | None,
+) -> None:
+    """Lay out a new appliance with its first base."""
+    new = NewAppliance(
+        folder=folder,
+        name=name,
+        hostname=hostname or address,
+        address=address,
+        site_port=site_port,
+        appliance_port=appliance_port,
+        update_server=update_server,
+        bundle=bundle,
+        root=root,
+        base_user=None if base_user is None else User(base_user, base_user),
+        site_user=None if site_user is None else User(site_user, site_user),
+    )
+    paths = initialise(new, click.echo)
+    click.echo(f"The appliance {name} is laid out in {paths.root}.")
+    click.echo(f"Start it: python -m staffetta.keeper --appliance {paths.root}")
+    click.echo("Then sign in to /appliance as admin with the password `password`, which must be changed at once.")
+
+
+@group.command("status")
+@json_option
+@with_control
+def status_command(appliance: ApplianceControl, as_json: bool) -> None:
+    """What runs, who is connected, what time it is."""
+    status = appliance.status()
+    if as_json:
+        _print_json(status)
+        return
+    click.echo(f"{status.name}: base {status.base_version}, site {status.site_version or 'not installed'}")
+    click.echo(f"Time: {status.time:%Y-%m-%d %H:%M:%S} UTC")
+    if status.clock_problem:
+        click.echo(status.clock_problem)
+    if status.sessions_live is not None:
+        click.echo(f"Live sessions: {status.sessions_live}; Jump Clients online: {status.clients_online or 0}")
+    for one in status.generations:
+        failure = f": {one.failure}" if one.failure else ""
+        click.echo(f"  {one.program} {one.version}  {one.state}{failure}  ({one.id})")
+    if status.job:
+        click.echo(f"Install job under way: {status.job}")
+
+
+@group.group("updates")
+def updates_group() -> None:
+    """What the update server offers."""
+
+
+@updates_group.command("check")
+@json_option
+@with_control
+def check_command(appliance: ApplianceControl, as_json: bool) -> None:
+    """Ask the update server now."""
+    found = appliance.check_updates(_actor())
+    _print_updates(found, as_json)
+    if found.error is not None:
+        raise Unavailable(found.error)
+
+
+@updates_group.command("list")
+@json_option
+@with_control
+def list_command(appliance: ApplianceControl, as_json: bool) -> None:
+    """Show the last answer of the update server."""
+    _print_updates(appliance.updates(), as_json)
+
+
+@group.command("install")
+@click.argument("target")
+@wait_option
+@with_control
+def install_command(appliance: ApplianceControl, target: str, wait: bool) -> None:
+    """Install the offer TARGET."""
+    _began(appliance, appliance.install(target, _actor()), wait)
+
+
+@group.command("install-file")
+@click.argument("file", type=FILE)
+@wait_option
+@with_control
+def install_file_command(appliance: ApplianceControl, file: Path, wait: bool) -> None:
+    """Install from the bundle FILE (Manual installation)."""
+    _began(appliance, appliance.install_file(file, _actor()), wait)
+
+
+@group.group("eula")
+def eula_group() -> None:
+    """The licence agreement."""
+
+
+@eula_group.command("show")
+@with_control
+def eula_show_command(appliance: ApplianceControl) -> None:
+    """Print the agreement, and whether it is accepted."""
+    eula = appliance.eula()
+    click.echo(eula.text)
+    if eula.accepted and eula.accepted_at is not None:
+        click.echo(f"Accepted by {eula.accepted_by} on {eula.accepted_at:%Y-%m-%d %H:%M} UTC.")
+    else:
+        click.echo(f"Not accepted. Accept it with: staffetta appliance eula accept --sha256 {eula.sha256}")
+
+
+@eula_group.command("accept")
+@click.option("--sha256", help="Accept the text with this hash; by default the one that is shown now.")
+@with_control
+def eula_accept_command(appliance: ApplianceControl, sha256: str | None) -> None:
+    """Accept the agreement in your name."""
+    appliance.accept_eula(sha256 or appliance.eula().sha256, _actor())
+    click.echo("The licence agreement is accepted.")
+
+
+@group.command("jobs")
+@json_option
+@with_control
+def jobs_command(appliance: ApplianceControl, as_json: bool) -> None:
+    """List install jobs, newest first."""
+    jobs = appliance.jobs()
+    if as_json:
+        _print_json(list(jobs))
+        return
+    for job in jobs:
+        click.echo(f"{job.id}  {job.kind} {job.version}  {job.state}  {job.started:%Y-%m-%d %H:%M}  {job.text}")
+    if not jobs:
+        click.echo("Nothing was installed yet.")
+
+
+@group.command("watch")
+@click.argument("job")
+@with_control
+def watch_command(appliance: ApplianceControl, job: str) -> None:
+    """Show the progress of JOB until it has ended."""
+    _watch(appliance, job)
+
+
+@group.group("certificate")
+def certificate_group() -> None:
+    """The certificates of the site and of /appliance."""
+
+
+@certificate_group.command("show")
+@json_option
+@with_control
+def certificate_show_command(appliance: ApplianceControl, as_json: bool) -> None:
+    """Show both certificates with their warnings."""
+    certificates = appliance.certificates()
+    if as_json:
+        _print_json(list(certificates))
+        return
+    for one in certificates:
+        _print_certificate(one)
+
+
+@certificate_group.command("install")
+@click.argument("name", type=click.Choice(["site", "appliance"]))
+@click.argument("files", type=FILE, nargs=-1, required=True)
+@with_control
+def certificate_install_command(appliance: ApplianceControl, name: str, files: tuple[Path, ...]) -> None:
+    """Put your own private key and certificate chain (PEM FILES) in place, with no restart."""
+    pem = "\n".join(file.read_text("ascii", errors="replace") for file in files)
+    _print_certificate(appliance.replace_certificate(name, pem, _actor()))
+
+
+def _began(appliance: ApplianceControl, job: str, wait: bool) -> None:
+    click.echo(f"Install job {job} has begun.")
+    if wait:
+        _watch(appliance, job)
+
+
+def _watch(appliance: ApplianceControl, job: str) -> None:
+    for event in _events(appliance, job):
+        if event.kind is EventKind.PROGRESS:
+            if event.bytes_done is not None and event.bytes_total:
+                click.echo(f"  {event.step}: {event.bytes_done / 1e6:.1f} of {event.bytes_total / 1e6:.1f} MB")
+            elif event.text:
+                click.echo(f"  {event.text}")
+        elif event.kind is not EventKind.MOVED:
+            click.echo(event.text)
+        if event.kind is EventKind.ENDED and event.state is not JobState.COMMITTED:
+            raise ApplianceRefused("undone", event.text, 409)
+
+
+def _events(appliance: ApplianceControl, job: str) -> Iterator[InstallEvent]:
+    """A job's events to the end, across replacements of base."""
+    last, lost = 0, time.monotonic()
+    while True:
+        try:
+            for event in appliance.watch(job, last):
+                last, lost = event.sequence or last, time.monotonic()
+                yield event
+                if event.kind is EventKind.ENDED:
+                    return
+        except Unavailable:
+            if time.monotonic() - lost > REOPEN_SECONDS:
+                raise
+        time.sleep(0.1)
+
+
+def _actor() -> str:
+    """Who acts, as the audit log names the person at this terminal."""
+    try:
+        return os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):
+        return f"user {os.getuid()}"
+
+
+def _print_updates(updates: Updates, as_json: bool) -> None:
+    if as_json:
+        _print_json(updates)
+        return
+    when = "never" if updates.checked_at is None else f"{updates.checked_at:%Y-%m-%d %H:%M} UTC"
+    click.echo(f"Last check: {when}")
+    for offer in updates.offers:
+        ready = "can be installed" if offer.selectable else " ".join(offer.needs)
+        click.echo(f"  {offer.target}  {offer.kind} {offer.version}  {offer.size / 1e6:.1f} MB  {ready}")
+        if offer.eula is not None and not offer.eula_accepted:
+            click.echo("    The licence agreement must be accepted first: staffetta appliance eula show")
+    if not updates.offers:
+        click.echo("Nothing newer is on offer.")
+
+
+def _print_certificate(one: Certificate) -> None:
+    click.echo(f"{one.name}: {one.subject}, issued by {one.issuer}, for {', '.join(one.sans)}")
+    click.echo(f"  valid from {one.not_before:%Y-%m-%d} to {one.not_after:%Y-%m-%d}, SHA-256 {one.sha256}")
+    for warning in one.warnings:
+        click.echo(f"  Warning: {warning}")
+
+
+def _print_json(value: object) -> None:
+    click.echo(json.dumps(to_json(value), indent=2))

@@ -1,0 +1,132 @@
+"""`staffetta console`: the representative console in a terminal."""
+
+import asyncio
+import json
+import logging
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import click
+
+from staffetta.clients.console import account
+from staffetta.clients.console.desk import desk
+from staffetta.clients.console.events import EventFile
+from staffetta.clients.console.sitting import connect
+from staffetta.clients.console.terminal import Terminal
+from staffetta.clients.runtime.network import Network
+from staffetta.kernel.clock import utc_now
+from staffetta.wire.messages import ListedClient
+
+HTTPS_PORT = 443
+
+state_option = click.option(
+    "--state",
+    "root",
+    type=click.Path(path_type=Path),
+    default=account.usual_state,
+    show_default="~/.config/staffetta",
+    help="Where this console keeps its key and credential.",
+)
+
+
+@click.group()
+def group() -> None:
+    """The representative console in a terminal."""
+    logging.getLogger("staffetta").addHandler(logging.NullHandler())  # the terminal belongs to the session
+
+
+@group.command("sign-in")
+@click.option("--site", required=True, help="The site's address: https://HOST:PORT")
+@click.option("--identity", required=True, help="The fingerprint of the site's identity, as its administrator sees it.")
+@click.option("--user", default=None, help="The account's user name; asked for if not given.")
+@click.option(
+    "--password-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    default=None,
+    help="Read the password from the first line of this file instead of asking.",
+)
+@state_option
+def sign_in_command(site: str, identity: str, user: str | None, password_file: Path | None, root: Path) -> None:
+    """Sign in once; the console may then come online for 12 hours."""
+
+    def ask() -> tuple[str, str]:
+        name = user or click.prompt("User name", err=True)
+        if password_file is not None:
+            return name, password_file.read_text("utf-8").split("\n", 1)[0].rstrip("\r")
+        return name, click.prompt("Password", hide_input=True, err=True)
+
+    signed_in = asyncio.run(account.sign_in(root, _address(site), identity, ask, utc_now))
+    click.echo(f"Signed in as {signed_in.rep}.")
+
+
+@group.command("list")
+@click.option("--json", "as_json", is_flag=True, help="For programs: a JSON array.")
+@state_option
+def list_command(as_json: bool, root: Path) -> None:
+    """List the computers with a Jump Client."""
+    computers = asyncio.run(_computers(root))
+    if as_json:
+        click.echo(json.dumps([_row(computer) for computer in computers], indent=1))
+        return
+    width = max((len(computer.name) for computer in computers), default=4)
+    for computer in computers:
+        state = "online" if computer.online else f"last seen {computer.last_seen or 'never'}"
+        click.echo(f"{computer.name:<{width}}  {computer.version or '-':<10}  {state}  {computer.id}")
+    if not computers:
+        click.echo("No computer has a Jump Client yet.")
+
+
+@group.command("connect")
+@click.argument("client")
+@click.option(
+    "--events",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=None,
+    help="Write what happens to the session to this file, as JSON lines.",
+)
+@state_option
+@click.pass_context
+def connect_command(context: click.Context, client: str, events: Path | None, root: Path) -> None:
+    """Open a shell on CLIENT (name or id). Leave with Enter, ~ and a dot; else the status is the remote shell's."""
+    signed_in = account.load(root, utc_now())
+    with EventFile(events) as event_file:
+        status = asyncio.run(connect(signed_in, client, Terminal(), event_file))
+    context.exit(status)
+
+
+@group.command("sign-out")
+@state_option
+def sign_out_command(root: Path) -> None:
+    """Forget the credential and the key on this computer."""
+    account.sign_out(root)
+    click.echo("Signed out.")
+
+
+async def _computers(root: Path) -> tuple[ListedClient, ...]:
+    signed_in = account.load(root, utc_now())
+    async with Network(signed_in.site.book(), signed_in.remember) as network, desk(network, signed_in) as place:
+        return await place.computers()
+
+
+def _row(computer: ListedClient) -> dict[str, object]:
+    return {
+        "id": computer.id,
+        "name": computer.name,
+        "online": computer.online,
+        "version": computer.version,
+        "platform": computer.platform,
+        "last_seen": computer.last_seen,
+    }
+
+
+def _address(site: str) -> str:
+    """Return host:port of what a person pastes: an address of a page, or host:port alone."""
+    parts = urlsplit(site if "//" in site else f"//{site}")
+    try:
+        port = parts.port or HTTPS_PORT
+    except ValueError:
+        port = 0
+    if not parts.hostname or not port or parts.scheme not in ("", "https"):
+        raise click.BadParameter(f"{site!r} is not an address like https://HOST:PORT", param_hint="--site")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{host}:{port}"

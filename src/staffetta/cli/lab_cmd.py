@@ -1,0 +1,112 @@
+"""`staffetta lab`: runs a story, prints its steps as they are taken, its report, and where to look afterwards."""
+
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import click
+
+import staffetta
+from staffetta.kernel.errors import NotFound, StaffettaError
+from staffetta.lab.faults import Fault
+from staffetta.lab.story import STEPS, Options, Single
+from staffetta.lab.world import World
+
+STORIES = ("single",)
+
+
+@click.command(
+    "lab",
+    epilog="Stories: single (one appliance, upgraded live). `staffetta lab steps [STORY]` lists a story's steps.",
+)
+@click.argument("words", nargs=-1, metavar="[STORY]")
+@click.option("--exit", "leave", is_flag=True, help="End when the story ends: 0 only if nothing was lost.")
+@click.option("--report", type=click.Path(dir_okay=False, path_type=Path), help="Write the report as JSON.")
+@click.option("--clients", default=3, show_default=True, type=click.IntRange(1, 50), help="How many Jump Clients.")
+@click.option("--break", "fault", metavar="FAULT@STEP", help="Break something on purpose; see the error for a list.")
+@click.option("--seed", type=int, help="Draws which processes are killed; the report names the one that was used.")
+@click.option("--cache", type=click.Path(file_okay=False, path_type=Path), help="Where builds are kept between runs.")
+def group(
+    words: tuple[str, ...],
+    leave: bool,
+    report: Path | None,
+    clients: int,
+    fault: str | None,
+    seed: int | None,
+    cache: Path | None,
+) -> None:
+    """Run a story in a world of its own on this machine, with real programs, and report what its users noticed."""
+    if words[:1] == ("steps",):
+        _check_story(words[1:2])
+        click.echo("\n".join(STEPS))
+        return
+    _check_story(words)
+    source = _source_tree()
+    seed = int(time.time()) if seed is None else seed
+    options = Options(cache or source / ".cache" / "builds", clients, Fault.parse(fault) if fault else None, seed)
+    started = time.monotonic()
+    world = World(click.echo, [_command()], source)
+    _end_with(world)
+    try:
+        story = Single(world, options)
+        try:
+            result = story.run()
+        except (StaffettaError, OSError) as error:
+            result = story.report
+            click.echo(f"The story failed: {error}", err=True)
+            _keep_logs(world)
+        if report:
+            report.write_text(result.to_json())
+        click.echo(result.to_text())
+        click.echo(f"  {time.monotonic() - started:.0f} s in all.")
+        if leave:
+            sys.exit(0 if result.good else 1)
+        click.echo(story.where_to_look())
+        threading.Event().wait()
+    finally:
+        world.close()
+
+
+def _check_story(words: tuple[str, ...]) -> None:
+    for word in words:
+        if word not in STORIES:
+            raise NotFound(f"There is no story {word!r}; there are: {', '.join(STORIES)}.")
+
+
+def _source_tree() -> Path:
+    tree = Path(staffetta.__file__).resolve().parents[2]
+    if not (tree / "pyproject.toml").exists():
+        raise NotFound("The lab builds releases from the source tree; run it from a checkout of the project.")
+    return tree
+
+
+def _command() -> str:
+    beside = Path(sys.executable).with_name("staffetta")
+    return str(beside) if beside.exists() else (shutil.which("staffetta") or "staffetta")
+
+
+def _end_with(world: World) -> None:
+    """Ctrl-C and SIGTERM end the world and remove all it made."""
+
+    def end(number: int, _frame: object) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        click.echo("\nEnding the world …", err=True)
+        world.close()
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGINT, end)
+    signal.signal(signal.SIGTERM, end)
+
+
+def _keep_logs(world: World) -> None:
+    """Keep the logs of a world that failed, since the world itself is removed."""
+    kept = Path(tempfile.mkdtemp(prefix="staffetta-logs-"))
+    shutil.copytree(world.logs, kept, dirs_exist_ok=True)
+    for folder in world.folder.glob("*/logs"):
+        shutil.copytree(folder, kept / folder.parent.name, dirs_exist_ok=True)
+    click.echo(f"Its logs are in {kept}.", err=True)

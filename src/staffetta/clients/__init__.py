@@ -1,0 +1,1 @@
+"""The programs on other people's computers: one runtime (reach, prove, resume), one folder per role."""

@@ -1,0 +1,1 @@
+"""The representative console in a terminal: signs in, lists computers, holds a shell session."""

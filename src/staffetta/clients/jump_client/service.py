@@ -1,0 +1,102 @@
+"""The Jump Client at work: online, invited to sessions, asking which version to be, until stopped or struck off."""
+
+import asyncio
+import contextlib
+import signal
+
+from staffetta.clients.installed import UPDATE_FILE, InstalledClient, platform_facts, running_version
+from staffetta.clients.jump_client.hosting import host
+from staffetta.clients.runtime.link import Link
+from staffetta.clients.runtime.network import Network, jitter
+from staffetta.clients.runtime.presence import Presence
+from staffetta.clients.update_question import UpdateAsker
+from staffetta.kernel.log import get_logger
+from staffetta.wire import messages, tickets
+from staffetta.wire.enrolment import UpdateQuestion
+
+CAPABILITIES = ("shell", "resume")
+ROLE = "jump-client"
+STOP_SECONDS = 5.0
+
+_log = get_logger(__name__)
+
+
+class JumpClient:
+    """One running Jump Client."""
+
+    def __init__(self, client: InstalledClient, network: Network) -> None:
+        self._client = client
+        self._network = network
+        self._version = running_version()
+        self._sessions: dict[str, asyncio.Task[None]] = {}
+        question = UpdateQuestion(client.id, ROLE, self._version, platform_facts()["system"])
+        every = client.settings.update_hours * 3600
+        self._asker = UpdateAsker(network, question, client.state, UPDATE_FILE, every)
+
+    async def run(self) -> None:
+        """Work until cancelled. Raises AccessRevoked when the site has struck this client off."""
+        presence = Presence(self._network, self._hello, self._welcomed, self._arrived)
+        tasks = [asyncio.create_task(presence.run()), asyncio.create_task(self._asker.run(jitter))]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            everything = [*tasks, *self._sessions.values()]
+            for task in everything:
+                task.cancel()
+            await asyncio.wait(everything, timeout=STOP_SECONDS)
+
+    def _hello(self, link: Link) -> messages.JumpClientHello:
+        return tickets.make_jump_client_hello(
+            self._client.id,
+            link.nonce,
+            link.certificate,
+            self._client.key,
+            self._version,
+            CAPABILITIES,
+            {"sessions": str(len(self._sessions)), **platform_facts()},
+        )
+
+    def _welcomed(self, welcome: messages.Welcome) -> None:
+        _log.info(
+            "online",
+            extra={
+                "site_version": welcome.site_version,
+                "generation": welcome.generation,
+                "capabilities": list(welcome.capabilities),
+            },
+        )
+        self._asker.site_is(welcome.site_version)
+
+    def _arrived(self, message: messages.Message | messages.Unknown) -> None:
+        if isinstance(message, messages.Invite):
+            self._invited(message)
+
+    def _invited(self, invite: messages.Invite) -> None:
+        if invite.session in self._sessions or invite.kind != "shell":
+            return
+        if len(self._sessions) >= self._client.settings.sessions:
+            _log.warning("too many sessions; an invitation is not followed", extra={"session": invite.session})
+            return
+        task = asyncio.create_task(host(self._network, self._client.key, self._version, self._client.settings, invite))
+        self._sessions[invite.session] = task
+        task.add_done_callback(lambda ended: self._session_ended(invite.session, ended))
+
+    def _session_ended(self, session: str, task: asyncio.Task[None]) -> None:
+        del self._sessions[session]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("a session failed", exc_info=error, extra={"session": session})
+
+
+async def serve(client: InstalledClient) -> None:
+    """Run a Jump Client until SIGTERM or SIGINT. Raises AccessRevoked when the site has struck it off."""
+    async with Network(client.site.book(), client.remember, client.settings.dial_seconds) as network:
+        work = asyncio.create_task(JumpClient(client, network).run())
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, work.cancel)
+        _log.info("Jump Client starts", extra={"client": client.id, "version": running_version()})
+        with contextlib.suppress(asyncio.CancelledError):
+            await work
+        _log.info("Jump Client stops", extra={"client": client.id})

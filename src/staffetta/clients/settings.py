@@ -1,0 +1,21 @@
+"""What the owner of a computer may set for the client on it: the section ``[clients]`` of ``settings.toml``."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ClientSettings:
+    """Defaults of every client.
+
+    ``shell``: the program a session starts, with arguments; empty means the user's own ($SHELL, else the login
+    shell). ``term``: TERM when the console names none. ``dial_seconds``: longest wait for one address.
+    ``update_hours``: how often the update question is asked besides at start and after a move (C4: at least every
+    24 h). ``sessions``: shells at once. ``environment``: further variables of the client that a shell may see.
+    """
+
+    shell: tuple[str, ...] = ()
+    term: str = "xterm-256color"
+    dial_seconds: float = 4.0
+    update_hours: float = 24.0
+    sessions: int = 32
+    environment: tuple[str, ...] = ()

@@ -1,0 +1,193 @@
+"""One appliance of the lab: laid out and started by public commands, administered through its pages."""
+
+import json
+import os
+import secrets
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from staffetta.lab.pages import Browser
+from staffetta.lab.publisher import Published, target
+from staffetta.lab.world import LabFailure, Program, World, wait_until
+
+SITE_PORT: Final = 8443
+APPLIANCE_PORT: Final = 9443
+BASE_USER: Final = 20001
+SITE_USER: Final = 20002
+FIRST_PASSWORD: Final = "password"
+
+
+def new_password() -> str:
+    """Return a password for a person of the lab."""
+    return secrets.token_urlsafe(15)
+
+
+@dataclass
+class Appliance:
+    """A running appliance: where it is, who administers it, and the question for its present keeper process."""
+
+    name: str
+    world: World
+    address: str
+    folder: Path
+    keeper: Callable[[], Program]
+    password: str = field(default_factory=new_password)
+    site_password: str = field(default_factory=new_password)
+
+    @property
+    def appliance_url(self) -> str:
+        """Base's face, up to the port."""
+        return f"https://{self.address}:{APPLIANCE_PORT}"
+
+    @property
+    def site_url(self) -> str:
+        """The site's face, up to the port."""
+        return f"https://{self.address}:{SITE_PORT}"
+
+    @property
+    def appliance_certificate(self) -> Path:
+        """The certificate that a visitor of base's face accepts."""
+        return self.world.folder / f"{self.name}-appliance.pem"
+
+    @property
+    def site_certificate(self) -> Path:
+        """The certificate that a visitor of the site accepts."""
+        return self.world.folder / f"{self.name}-site.pem"
+
+    def control(self, *arguments: str, seconds: float = 300) -> str:
+        """Run `staffetta appliance …` on this appliance."""
+        return self.world.run("appliance", *arguments, "--appliance", str(self.folder), seconds=seconds)
+
+    def processes(self, program: str, process: str = "", generation: str = "") -> list[int]:
+        """Return the process ids of this appliance's children, read off the machine, not asked of the appliance."""
+        wanted = {"STAFFETTA_APPLIANCE": str(self.folder), "STAFFETTA_PROGRAM": program}
+        if process:
+            wanted["STAFFETTA_PROCESS"] = process
+        if generation:
+            wanted["STAFFETTA_GENERATION"] = generation
+        found = []
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit():
+                continue
+            try:
+                raw = (entry / "environ").read_bytes().decode(errors="replace").split("\0")
+            except OSError:
+                continue
+            environment = dict(one.partition("=")[::2] for one in raw)
+            if all(environment.get(key) == value for key, value in wanted.items()):
+                found.append(int(entry.name))
+        return found
+
+    def active(self, program: str) -> str:
+        """Return the id of a program's active generation, as `staffetta appliance status` says."""
+        status = json.loads(self.control("status", "--json"))
+        for one in status["generations"]:
+            if one["program"] == program and one["state"] == "active":
+                return str(one["id"])
+        raise LabFailure(f"{program} has no active generation: {status['generations']}")
+
+    def see_certificate(self, port: int, path: Path) -> None:
+        """Accept the certificate shown on ``port``, as a browser does after its warning."""
+
+        def shown() -> bool:
+            try:
+                path.write_text(ssl.get_server_certificate((self.address, port), timeout=2))
+            except OSError:
+                return False
+            return True
+
+        wait_until(f"a TLS answer of {self.address}:{port}", shown, 60)
+
+
+def install_base(world: World, name: str, number: int, published: Published, env: dict[str, str]) -> Appliance:
+    """Lay out an appliance with its first base and start its keeper; return once base's face answers."""
+    folder = world.folder / name
+    address = world.address(number)
+    users = ["--base-user", str(BASE_USER), "--site-user", str(SITE_USER)] if os.geteuid() == 0 else []
+    world.run(
+        "appliance", "init", "--appliance", str(folder), "--name", name, "--bundle", str(published.base_bundle),
+        "--root", str(published.root), "--address", address, "--site-port", str(SITE_PORT),
+        "--appliance-port", str(APPLIANCE_PORT), "--update-server", published.url, *users,
+    )  # fmt: skip
+    settings = folder / "settings.toml"
+    if not settings.exists() and "STAFFETTA_JOURNAL_GATE" in env:
+        # A story that kills processes on purpose starts a generation more often than an upgrade ever should.
+        settings.write_text("[installs]\nattempts = 60\n")
+    keeper = world.keep(
+        f"{name}-keeper", [world.python, "-m", "staffetta.keeper", "--appliance", str(folder)], env=env
+    )
+    appliance = Appliance(name, world, address, folder, keeper)
+    appliance.see_certificate(APPLIANCE_PORT, appliance.appliance_certificate)
+    return appliance
+
+
+class Administrator:
+    """The person who looks after one appliance in a browser at `/appliance`."""
+
+    def __init__(self, appliance: Appliance) -> None:
+        self.appliance = appliance
+        self.browser = Browser(appliance.appliance_url, appliance.appliance_certificate)
+
+    def first_sign_in(self) -> str:
+        """Sign in as admin for the first time and change the password; return the page that follows."""
+        self.browser.sign_in("/appliance/", "admin", FIRST_PASSWORD)
+        page = self.browser.change_first_password(FIRST_PASSWORD, self.appliance.password)
+        if self.appliance.name not in page:
+            raise LabFailure("Status > Basics does not name the appliance after the first sign-in.")
+        return page
+
+    def accept_eula(self) -> None:
+        """Read the licence agreement and accept it."""
+        self.browser.open("/appliance/updates")
+        self.browser.submit("form#accept-eula", {"accept": True})
+
+    def check(self) -> None:
+        """Press `Check for updates`."""
+        self.browser.open("/appliance/updates")
+        self.browser.submit("form#check", {})
+
+    def offers(self) -> dict[str, bool]:
+        """Return what is listed under Available updates: target to whether it can be selected."""
+        self.browser.open("/appliance/updates")
+        return {
+            str(item["data-target"]): bool(item.select("button[type=submit]:not([disabled])"))
+            for item in self.browser.select("[data-target]")
+        }
+
+    def install(self, kind: str, version: str) -> str:
+        """Press `Install this update` of one offer; return the job's id."""
+        self.check()
+        wanted = target(kind, version)
+        if wanted not in self.offers():
+            raise LabFailure(
+                f"{kind} {version} is not offered; the page lists {', '.join(self.offers()) or 'nothing'}."
+            )
+        self.browser.submit(f'[data-target="{wanted}"] form', {})
+        return self.browser.location.rstrip("/").rsplit("/", 1)[-1]
+
+    def wait_for(self, job: str, seconds: float = 180) -> dict[str, Any]:
+        """Wait for a job's end, asking as the page does; return the job as the command line shows it."""
+        deadline = time.monotonic() + seconds
+        last: Exception | None = None
+        while time.monotonic() < deadline:
+            try:
+                found = self.job(job)
+            except LabFailure as error:  # base may be changing hands at this very moment
+                last = error
+            else:
+                if found["state"] in ("committed", "undone"):
+                    return found
+            time.sleep(0.3)
+        raise LabFailure(f"The job {job} did not end in {seconds:.0f} s. {last or ''}")
+
+    def job(self, job: str) -> dict[str, Any]:
+        """Return one job as the command line shows it in JSON."""
+        jobs: list[dict[str, Any]] = json.loads(self.appliance.control("jobs", "--json"))
+        for one in jobs:
+            if one["id"] == job:
+                return one
+        raise LabFailure(f"The appliance does not know the job {job}.")

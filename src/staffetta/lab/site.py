@@ -1,0 +1,209 @@
+"""The site of a lab's appliance as its people use it: the administrator at `/login`, technicians, remote computers."""
+
+import json
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from staffetta.lab.appliance import FIRST_PASSWORD, Appliance, new_password
+from staffetta.lab.pages import Browser
+from staffetta.lab.world import LabFailure, Program, World, wait_until
+
+TOKEN: Final = re.compile(r"stf1\.[A-Za-z0-9_-]+")
+TECHNICIAN: Final = ("start_sessions", "view_reports", "manage_files")
+"""What a technician's account may do."""
+
+
+class SiteAdministrator:
+    """The person who looks after the site in a browser at `/login`."""
+
+    def __init__(self, appliance: Appliance) -> None:
+        self.appliance = appliance
+        self.browser = Browser(appliance.site_url, appliance.site_certificate)
+
+    def first_sign_in(self) -> None:
+        """Sign in as admin for the first time and change the password."""
+        self.browser.sign_in("/login/", "admin", FIRST_PASSWORD)
+        self.browser.change_first_password(FIRST_PASSWORD, self.appliance.site_password)
+
+    def make_technician(self, name: str) -> str:
+        """Make a technician's account and sign in once with its one-time password; return the lasting password."""
+        self.browser.open("/login/users/new")
+        page = self.browser.submit(
+            "form:has(input[name=permissions])",
+            {"username": name, "permissions": TECHNICIAN},
+        )
+        found = self.browser.select("[data-one-time-password]")
+        if not found:
+            raise LabFailure(f"The page does not show a one-time password: {page[:300]}")
+        once, lasting = str(found[0]["data-one-time-password"]), new_password()
+        own = Browser(self.appliance.site_url, self.appliance.site_certificate)
+        own.sign_in("/login/", name, once)
+        own.change_first_password(once, lasting)
+        return lasting
+
+    def installer_token(self, uses: int) -> str:
+        """Make an installer token on Jump > Jump Clients and return its text."""
+        self.browser.open("/login/jump-clients/installers")
+        page = self.browser.submit("form#new-token", {"uses": str(uses)})
+        found = TOKEN.search(page)
+        if not found:
+            raise LabFailure("Jump > Jump Clients shows no installer token after it was made.")
+        return found.group()
+
+    def information(self) -> str:
+        """Return the page Status > Information."""
+        return self.browser.open("/login/status/information")
+
+    def identity(self) -> str:
+        """Return the fingerprint of the site's identity, as Status > Information shows it."""
+        self.information()
+        return str(self.browser.select("#site-identity")[0].get_text(strip=True))
+
+    def sessions(self) -> list[dict[str, Any]]:
+        """Return Reports > Sessions as the page gives it to programs."""
+        answer = self.browser.get_json("/login/reports/sessions.json")
+        found: list[dict[str, Any]] = answer["sessions"]
+        return found
+
+    def recording(self, session: str) -> list[Any]:
+        """Download a session's recording; return its header and events (asciicast v2)."""
+        text = self.browser.get_bytes(f"/login/reports/sessions/{session}/recording.cast").decode()
+        return [json.loads(line) for line in text.splitlines()]
+
+
+@dataclass
+class RemoteComputer:
+    """A computer with a Jump Client on it."""
+
+    name: str
+    state: Path
+    program: Program
+
+    def site_capabilities(self) -> list[str]:
+        """Return what the site last said it can do, from the Jump Client's own log."""
+        lines = (json.loads(line) for line in self.program.log.read_text().splitlines() if line.startswith("{"))
+        told = [line["capabilities"] for line in lines if "capabilities" in line]
+        return list(told[-1]) if told else []
+
+    @classmethod
+    def install(cls, world: World, name: str, token: str, root: Path) -> "RemoteComputer":
+        """Install the Jump Client that the site gives out, as its page says, and start it."""
+        state = world.folder / "computers" / name
+        state.parent.mkdir(exist_ok=True)
+        world.run(
+            "jump-client", "install", "--token", token, "--state", str(state), "--root", str(root), "--name", name
+        )
+        run = state / "releases" / "current" / "bin" / "run"
+        program = world.start(name, [str(run), "jump-client", "--state", str(state)], env={"SHELL": "/bin/bash"})
+        return cls(name, state, program)
+
+
+class Technician:
+    """A representative with a console in a terminal of their own."""
+
+    def __init__(self, appliance: Appliance, name: str, password: str, identity: str) -> None:
+        self.appliance = appliance
+        self.name = name
+        self.password = password
+        self.identity = identity
+        self.world = appliance.world
+        self.state = self.world.folder / "technicians" / name
+
+    @property
+    def console(self) -> list[str]:
+        """The public console command with this technician's state."""
+        return [*self.world.staffetta, "console"]
+
+    def sign_in(self) -> None:
+        """Sign the console in."""
+        self.state.mkdir(parents=True)
+        secret = self.state / "password"
+        secret.write_text(self.password)
+        secret.chmod(0o600)
+        self.world.run(
+            "console", "sign-in", "--site", self.appliance.site_url, "--identity", self.identity,
+            "--user", self.name, "--password-file", str(secret), "--state", str(self.state),
+        )  # fmt: skip
+        secret.unlink()
+
+    def sees_online(self, computer: str) -> bool:
+        """Whether the console's list shows a computer online."""
+        listed = json.loads(self.world.run("console", "list", "--json", "--state", str(self.state)))
+        return any(one["name"] == computer and one["online"] for one in listed)
+
+    def work_on(self, computer: str, broken: str = "") -> "Work":
+        """Open a shell session on a computer and type in it until told to stop."""
+        wait_until(f"{computer} to be online", lambda: self.sees_online(computer), 30, every=0.5)
+        echo = self.world.folder / "computers" / "echo.py"
+        if not echo.exists():
+            shutil.copyfile(Path(__file__).with_name("users") / "echo.py", echo)
+        events = self.state / f"{computer}.jsonl"
+        written = self.world.folder / "computers" / f"{computer}-written"
+        program = self.world.start(
+            f"typist-{computer}",
+            [
+                self.world.python, "-m", "staffetta.lab.users.typist", "--file", str(written), "--echo", str(echo),
+                "--break", broken, "--",
+                *self.console, "connect", computer, "--state", str(self.state), "--events", str(events),
+            ],
+            pipe=True,
+        )  # fmt: skip
+        assert program.process.stdout is not None
+        first = program.process.stdout.readline().decode().strip()
+        if first != "typing":
+            raise LabFailure(f"The technician could not begin to type. The terminal:\n{program.tail()}")
+        return Work(self, computer, program, events)
+
+
+@dataclass
+class Work:
+    """A session under way: the typing user and what the console notes of it."""
+
+    technician: Technician
+    computer: str
+    program: Program
+    events: Path
+
+    def noted(self) -> list[dict[str, Any]]:
+        """Return the console's own notes of the session so far."""
+        if not self.events.exists():
+            return []
+        return [json.loads(line) for line in self.events.read_text().splitlines()]
+
+    def finish(self, admin: SiteAdministrator) -> dict[str, Any]:
+        """Stop typing, end the session, return its account with generations, resumes and its recording judged."""
+        account = self.technician.world.account(self.program)
+        generations: list[str] = []
+        for note in self.noted():
+            if note["event"] in ("attached", "moved", "resumed") and note["generation"] not in generations:
+                generations.append(note["generation"])
+        resumed = sum(note["event"] in ("moved", "resumed") for note in self.noted())
+        typed = account.pop("typed")
+        return {
+            **account,
+            "sha256_ok": None,
+            "computer": self.computer,
+            "resumed": resumed,
+            "generations": generations,
+            "recording": self._recording(admin, typed),
+        }
+
+    def _recording(self, admin: SiteAdministrator, typed: str) -> str:
+        """Return ``complete`` if the recording shows every keystroke exactly once, else what is wrong with it."""
+
+        def report() -> dict[str, Any] | None:
+            of_computer = [one for one in admin.sessions() if one["client"]["name"] == self.computer]
+            return next((one for one in of_computer if one["ended"]), None)
+
+        session = wait_until("the session's report to be complete", report, 30, every=0.5)
+        _header, *events = admin.recording(session["id"])
+        shown = "".join(text for _, kind, text in events if kind == "o")
+        times = [moment for moment, *_ in events]
+        if times != sorted(times):
+            return "not in the order of time"
+        begin = shown.find("READY")
+        body = shown[begin + len("READY") :].partition("DONE")[0]
+        return "complete" if begin >= 0 and body == typed else f"incomplete ({len(body)} of {len(typed)} keystrokes)"

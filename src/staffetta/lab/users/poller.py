@@ -1,0 +1,80 @@
+"""A user who asks for a page again and again, on new connections or on one kept alive, and never tries again."""
+
+import argparse
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from staffetta.lab.judge import longest_gap
+from staffetta.lab.users.acting import act, pause, trusting
+
+
+async def poll(
+    stop: asyncio.Event, url: str, certificate: Path, interval: float, *, keep_alive: bool, clients: int
+) -> dict[str, Any]:
+    """Request ``url`` every ``interval`` seconds from each of ``clients`` loops; count what fails and why."""
+    requests = 0
+    failures: list[str] = []
+    succeeded: list[float] = []
+    times: list[float] = []
+
+    async def loop(session: aiohttp.ClientSession) -> None:
+        nonlocal requests
+        while not stop.is_set():
+            started = time.monotonic()
+            requests += 1
+            try:
+                async with session.get(url, allow_redirects=False) as response:
+                    await response.read()
+                    if response.status >= 500:
+                        failures.append(f"{time.time():.3f} status {response.status}")
+                    else:
+                        succeeded.append(time.monotonic())
+                        times.append(time.monotonic() - started)
+            except (aiohttp.ClientError, OSError, TimeoutError) as error:
+                failures.append(f"{time.time():.3f} {type(error).__name__}: {error}")
+            await pause(stop, max(0.0, interval - (time.monotonic() - started)))
+
+    sessions = [
+        aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=trusting(certificate), force_close=not keep_alive, limit=1),
+            timeout=aiohttp.ClientTimeout(total=30),
+        )
+        for _ in range(clients)
+    ]
+    try:
+        await asyncio.gather(*(loop(session) for session in sessions))
+    finally:
+        for session in sessions:
+            await session.close()
+    ordered = sorted(times)
+    return {
+        "requests": requests,
+        "failed": len(failures),
+        "failures": failures[:20],
+        "longest_gap_ms": round(longest_gap(sorted(succeeded)) * 1000, 1),
+        "median_ms": round(ordered[len(ordered) // 2] * 1000, 1) if ordered else None,
+    }
+
+
+def main() -> None:
+    """Read the options and poll until SIGTERM."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("url")
+    parser.add_argument("--certificate", type=Path, required=True)
+    parser.add_argument("--interval", type=float, default=0.02)
+    parser.add_argument("--keep-alive", action="store_true")
+    parser.add_argument("--clients", type=int, default=1)
+    given = parser.parse_args()
+    act(
+        lambda stop: poll(
+            stop, given.url, given.certificate, given.interval, keep_alive=given.keep_alive, clients=given.clients
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

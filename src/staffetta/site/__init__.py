@@ -1,0 +1,1 @@
+"""The remote-support product: gateway, web and worker of one release."""

@@ -1,0 +1,27 @@
+"""The form for an installer token."""
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from staffetta.site.fleet.service import MOST_HOURS, MOST_USES
+
+
+class TokenForm(forms.Form):
+    """How many computers a token lets in, and for how long."""
+
+    uses = forms.IntegerField(
+        label=_("Computers"),
+        min_value=1,
+        max_value=MOST_USES,
+        initial=1,
+        help_text=_("How many computers may be installed with it."),
+        widget=forms.NumberInput(attrs={"class": "form-control"}),
+    )
+    valid_hours = forms.IntegerField(
+        label=_("Hours"),
+        min_value=1,
+        max_value=MOST_HOURS,
+        initial=24,
+        help_text=_("How long it can be used. Installed Jump Clients stay."),
+        widget=forms.NumberInput(attrs={"class": "form-control"}),
+    )

@@ -1,0 +1,88 @@
+"""The tables of the fleet: installer tokens, Jump Clients, and what the gateways see of them right now."""
+
+from django.db import models
+
+from staffetta.kernel.ids import new_id
+from staffetta.site.data.sync import Sync
+
+
+class InstallerToken(models.Model):
+    """Lets a number of computers enrol until a time. Only the SHA-256 of its secret is kept."""
+
+    sync = Sync.CONFIG
+
+    id = models.CharField(primary_key=True, max_length=40, default=new_id, editable=False)
+    secret_sha256 = models.CharField(max_length=64, unique=True, editable=False)
+    made_by = models.CharField(max_length=150)
+    made_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    uses_allowed = models.PositiveIntegerField()
+    uses = models.PositiveIntegerField(default=0, db_default=0)
+    revoked_at = models.DateTimeField(null=True)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return self.id
+
+
+class JumpClient(models.Model):
+    """An enrolled remote computer, known by its own key (Ed25519, 32 bytes)."""
+
+    sync = Sync.CONFIG
+
+    id = models.CharField(primary_key=True, max_length=40, default=new_id, editable=False)
+    name = models.CharField(max_length=200, db_index=True)
+    public_key = models.BinaryField(max_length=32, unique=True)
+    platform = models.JSONField()
+    enrolled_at = models.DateTimeField()
+    enrolled_by_token = models.CharField(max_length=40)
+    revoked_at = models.DateTimeField(null=True)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Presence(models.Model):
+    """What was last seen of a client, and which gateway process saw it.
+
+    ``holder`` is the process that holds its newest connection: a goodbye from any other changes nothing, so a client
+    that moved from an old generation to a new one stays online when the old one lets go.
+    """
+
+    sync = Sync.LIVE
+
+    client = models.OneToOneField(JumpClient, models.CASCADE, primary_key=True, related_name="presence")
+    online = models.BooleanField(default=False, db_default=False)
+    holder = models.CharField(max_length=40)
+    version = models.CharField(max_length=64)
+    last_seen = models.DateTimeField()
+    detail = models.JSONField()
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.client_id}: {'online' if self.online else 'offline'}"
+
+
+class GatewayProcess(models.Model):
+    """A gateway process that is alive, by its last beat; whoever it held counts as offline once it is silent."""
+
+    sync = Sync.LIVE
+
+    id = models.CharField(primary_key=True, max_length=40)
+    generation = models.CharField(max_length=64)
+    version = models.CharField(max_length=64)
+    beat_at = models.DateTimeField(db_index=True)
+    reps = models.JSONField()
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.generation} ({self.id})"

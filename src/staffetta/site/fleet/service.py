@@ -1,0 +1,308 @@
+"""Acting on the fleet: installer tokens, enrolment, who a client is, the list, revoking and deleting."""
+
+import hashlib
+import secrets
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.utils.translation import gettext as _
+
+from staffetta.kernel.clock import utc_now
+from staffetta.kernel.ids import new_id
+from staffetta.site.data import audit, identity, records
+from staffetta.site.fleet import presence
+from staffetta.site.fleet.errors import (
+    BadToken,
+    ClientRevoked,
+    ClientUnknown,
+    EnrolmentRefused,
+    TokenUnknown,
+)
+from staffetta.site.fleet.models import InstallerToken, JumpClient, Presence
+from staffetta.site.fleet.presence import FleetNow, fleet_now, heartbeat, leave, touch_online
+from staffetta.site.fleet.revocation import DELETED, ENROLLED, REVOKED
+from staffetta.wire import enrolment
+from staffetta.wire.errors import WireError
+from staffetta.wire.identity import KEY_BYTES, public_key
+
+__all__ = [
+    "ClientIdentity",
+    "ClientSummary",
+    "EnrolledClient",
+    "FleetNow",
+    "MadeToken",
+    "TokenSummary",
+    "authenticate_client",
+    "count_clients",
+    "delete_client",
+    "enrol",
+    "fleet_now",
+    "heartbeat",
+    "leave",
+    "list_clients",
+    "list_tokens",
+    "make_installer_token",
+    "revoke_client",
+    "revoke_token",
+    "revoked_among",
+    "touch_online",
+]
+
+MOST_USES: Final = 100_000
+MOST_HOURS: Final = 24 * 366
+NAME_LENGTH: Final = 200
+SECRET_BYTES: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolledClient:
+    """A computer that has just become a Jump Client."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClientIdentity:
+    """Who a client is; it must still prove that it holds ``public_key`` (32 bytes, Ed25519)."""
+
+    id: str
+    name: str
+    public_key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSummary:
+    """A client as lists show it. ``last_seen`` and ``version`` are None until it has connected once."""
+
+    id: str
+    name: str
+    online: bool
+    version: str | None
+    platform: Mapping[str, str]
+    enrolled_at: datetime
+    last_seen: datetime | None
+    revoked: bool
+    detail: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class MadeToken:
+    """A new installer token; ``text`` is shown once and kept nowhere."""
+
+    id: str
+    text: str = field(repr=False)
+    expires_at: datetime
+    uses_allowed: int
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSummary:
+    """An installer token as the list shows it."""
+
+    id: str
+    made_by: str
+    made_at: datetime
+    expires_at: datetime
+    uses: int
+    uses_allowed: int
+    usable: bool
+
+
+def make_installer_token(actor: str, uses: int, valid_hours: int) -> MadeToken:
+    """Make a token that lets ``uses`` computers enrol within ``valid_hours``; ``actor`` is a user name.
+
+    Raises ``BadToken`` for limits out of range.
+    """
+    if not 1 <= uses <= MOST_USES or not 1 <= valid_hours <= MOST_HOURS:
+        raise BadToken(
+            _("A token is for 1 to %(uses)d computers and 1 to %(hours)d hours.")
+            % {"uses": MOST_USES, "hours": MOST_HOURS}
+        )
+    secret = secrets.token_bytes(SECRET_BYTES)
+    now = utc_now()
+    with transaction.atomic():
+        row = InstallerToken.objects.create(
+            secret_sha256=hashlib.sha256(secret).hexdigest(),
+            made_by=actor,
+            made_at=now,
+            expires_at=now + timedelta(hours=valid_hours),
+            uses_allowed=uses,
+        )
+        audit.note(actor, "token.made", row.id, {"uses": uses, "hours": valid_hours})
+    text = enrolment.InstallerToken(secret, identity.site_identity().public, settings.STAFFETTA_ADDRESSES).text()
+    return MadeToken(row.id, text, row.expires_at, row.uses_allowed)
+
+
+def list_tokens() -> tuple[TokenSummary, ...]:
+    """Return the tokens, newest first."""
+    now = utc_now()
+    return tuple(
+        TokenSummary(row.id, row.made_by, row.made_at, row.expires_at, row.uses, row.uses_allowed, _usable(row, now))
+        for row in InstallerToken.objects.order_by("-made_at")
+    )
+
+
+def revoke_token(actor: str, token_id: str) -> None:
+    """Let nobody else enrol with a token; who has enrolled with it stays. Raises ``TokenUnknown``."""
+    with transaction.atomic():
+        if not InstallerToken.objects.filter(pk=token_id).exists():
+            raise TokenUnknown(_("There is no such installer token."))
+        if InstallerToken.objects.filter(pk=token_id, revoked_at=None).update(revoked_at=utc_now()):
+            audit.note(actor, "token.revoked", token_id)
+
+
+def enrol(token: str, public_key: bytes, name: str, platform: Mapping[str, str]) -> EnrolledClient:
+    """Make a computer a Jump Client, known from now on by its key (32 raw bytes). Raises ``EnrolmentRefused``.
+
+    A computer that lost the answer and asks again with the same token and key gets the same answer; nothing is
+    counted twice.
+    """
+    _check_key(public_key)
+    clean = " ".join(name.split())
+    if not 1 <= len(clean) <= NAME_LENGTH or not clean.isprintable():
+        raise EnrolmentRefused("name-bad", _("The computer's name must have 1 to 200 printable characters."))
+    with transaction.atomic():
+        row = _token_row(token)
+        known = JumpClient.objects.filter(public_key=public_key).first()
+        if known is not None:
+            if known.enrolled_by_token == row.id and known.revoked_at is None:
+                return EnrolledClient(known.id, known.name)
+            raise EnrolmentRefused("key-known", _("A computer with this key is enrolled already; make a new key."))
+        _check_usable(row)
+        row.uses += 1
+        row.save(update_fields=["uses"])
+        client = JumpClient.objects.create(
+            id=new_id(),
+            name=clean,
+            public_key=public_key,
+            platform={str(key)[:64]: str(value)[:1024] for key, value in list(platform.items())[:32]},
+            enrolled_at=utc_now(),
+            enrolled_by_token=row.id,
+        )
+        records.append(ENROLLED, {"client": client.id, "name": clean, "token": row.id})
+    return EnrolledClient(client.id, client.name)
+
+
+def authenticate_client(client_id: str) -> ClientIdentity:
+    """Return who an enrolled client is. Raises ``ClientRevoked``, ``ClientUnknown``."""
+    row = JumpClient.objects.filter(pk=client_id).first()
+    if row is None:
+        raise ClientUnknown(_("No such Jump Client; install it again with a new installer token."))
+    if row.revoked_at is not None:
+        raise ClientRevoked(_("This Jump Client was revoked by an administrator."))
+    return ClientIdentity(row.id, row.name, bytes(row.public_key))
+
+
+def revoked_among(client_ids: Collection[str]) -> set[str]:
+    """Return which of these may not be connected (any more): revoked or deleted."""
+    wanted = set(client_ids)
+    good = set[str]()
+    ordered = sorted(wanted)
+    for start in range(0, len(ordered), 500):
+        part = ordered[start : start + 500]
+        good.update(JumpClient.objects.filter(pk__in=part, revoked_at=None).values_list("pk", flat=True))
+    return wanted - good
+
+
+def list_clients(
+    search: str = "", *, include_revoked: bool = False, offset: int = 0, limit: int | None = None
+) -> tuple[ClientSummary, ...]:
+    """Return clients by name; ``search`` matches part of the name, the version or the id."""
+    rows = _matching(search, include_revoked).select_related("presence").order_by("name", "id")
+    end = None if limit is None else offset + limit
+    now = utc_now()
+    silent = presence.silent_holders(now)
+    return tuple(_client_summary(row, silent) for row in rows[offset:end])
+
+
+def count_clients(search: str = "", *, include_revoked: bool = False) -> int:
+    """Return how many clients ``list_clients`` would find in all."""
+    return _matching(search, include_revoked).count()
+
+
+def revoke_client(actor: str, client_id: str) -> None:
+    """Let a client in no more; its connections end within a few seconds. Raises ``ClientUnknown``."""
+    with transaction.atomic():
+        client = _client(client_id)
+        if client.revoked_at is None:
+            records.append(REVOKED, {"client": client.id, "name": client.name})
+            audit.note(actor, "client.revoked", client.name, {"client": client.id})
+
+
+def delete_client(actor: str, client_id: str) -> None:
+    """Remove a client from the list for good; its reports stay. Raises ``ClientUnknown``."""
+    with transaction.atomic():
+        client = _client(client_id)
+        records.append(DELETED, {"client": client.id, "name": client.name})
+        audit.note(actor, "client.deleted", client.name, {"client": client.id})
+        client.delete()
+
+
+def _client(client_id: str) -> JumpClient:
+    row = JumpClient.objects.filter(pk=client_id).first()
+    if row is None:
+        raise ClientUnknown(_("There is no such Jump Client."))
+    return row
+
+
+def _matching(search: str, include_revoked: bool) -> "QuerySet[JumpClient]":
+    rows = JumpClient.objects.all() if include_revoked else JumpClient.objects.filter(revoked_at=None)
+    words = search.strip()
+    if words:
+        rows = rows.filter(Q(name__icontains=words) | Q(presence__version__icontains=words) | Q(pk__startswith=words))
+    return rows
+
+
+def _client_summary(row: JumpClient, silent: set[str]) -> ClientSummary:
+    try:
+        seen: Presence | None = row.presence
+    except Presence.DoesNotExist:
+        seen = None
+    return ClientSummary(
+        id=row.id,
+        name=row.name,
+        online=seen is not None and seen.online and seen.holder not in silent and row.revoked_at is None,
+        version=seen.version if seen is not None else None,
+        platform=row.platform,
+        enrolled_at=row.enrolled_at,
+        last_seen=seen.last_seen if seen is not None else None,
+        revoked=row.revoked_at is not None,
+        detail=seen.detail if seen is not None else {},
+    )
+
+
+def _check_key(raw: bytes) -> None:
+    try:
+        public_key(raw)
+    except WireError:
+        raise EnrolmentRefused("key-bad", _("A client's key has %(n)d bytes of Ed25519.") % {"n": KEY_BYTES}) from None
+
+
+def _token_row(token: str) -> InstallerToken:
+    try:
+        secret = enrolment.parse_installer_token(token).secret
+    except WireError as error:
+        raise EnrolmentRefused("token-unknown", error.message) from None
+    row = InstallerToken.objects.filter(secret_sha256=hashlib.sha256(secret).hexdigest()).first()
+    if row is None:
+        raise EnrolmentRefused("token-unknown", _("This site did not make this installer token, or has dropped it."))
+    return row
+
+
+def _check_usable(row: InstallerToken) -> None:
+    if row.revoked_at is not None:
+        raise EnrolmentRefused("token-revoked", _("This installer token was revoked; make a new one."))
+    if row.expires_at <= utc_now():
+        raise EnrolmentRefused("token-expired", _("This installer token has expired; make a new one."))
+    if row.uses >= row.uses_allowed:
+        raise EnrolmentRefused("token-used-up", _("This installer token is used up; make a new one."))
+
+
+def _usable(row: InstallerToken, now: datetime) -> bool:
+    return row.revoked_at is None and row.expires_at > now and row.uses < row.uses_allowed

@@ -1,0 +1,16 @@
+"""Addresses of the pages of the fleet."""
+
+from django.urls import path
+
+from staffetta.site.fleet import views
+
+app_name = "fleet"
+
+urlpatterns = [
+    path("jump-clients", views.clients, name="clients"),
+    path("jump-clients/installers", views.tokens, name="tokens"),
+    path("jump-clients/root.json", views.trust_root, name="trust-root"),
+    path("jump-clients/installers/<slug:token_id>/revoke", views.revoke_token, name="revoke-token"),
+    path("jump-clients/<slug:client_id>/revoke", views.revoke_client, name="revoke-client"),
+    path("jump-clients/<slug:client_id>/delete", views.delete_client, name="delete-client"),
+]

@@ -1,0 +1,105 @@
+"""Pages of the fleet: Jump > Jump Clients, with its installer tokens."""
+
+from pathlib import Path
+from typing import Final, cast
+
+from django.conf import settings
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from staffetta.site.accounts.models import Account
+from staffetta.site.accounts.permissions import Allowed
+from staffetta.site.data import sending
+from staffetta.site.fleet import service
+from staffetta.site.fleet.forms import TokenForm
+from staffetta.ui.signin.access import needs, signed_in
+
+PAGE: Final = 100
+INSTALL: Final = "staffetta jump-client install --root root.json --state /var/lib/staffetta-jump-client --token {token}"
+
+
+@signed_in
+@require_safe
+def clients(request: HttpRequest) -> HttpResponse:
+    """The list of Jump Clients; only its rows when htmx asks."""
+    search = request.GET.get("search", "")[:200]
+    numbers = Paginator(range(service.count_clients(search, include_revoked=True)), PAGE)
+    page = numbers.get_page(request.GET.get("page"))
+    rows = service.list_clients(search, include_revoked=True, offset=max(0, page.start_index() - 1), limit=PAGE)
+    template = "fleet/clients_rows.html" if request.headers.get("HX-Request") == "true" else "fleet/clients.html"
+    return render(
+        request,
+        template,
+        {
+            "rows": rows,
+            "page": page,
+            "search": search,
+            "may_modify": _may_modify(request),
+            "form": TokenForm(),
+        },
+    )
+
+
+@needs(Allowed.MODIFY_ALL_JUMP_CLIENTS.full)
+@require_http_methods(["GET", "HEAD", "POST"])
+def tokens(request: HttpRequest) -> HttpResponse:
+    """The installer tokens; a new one is shown once, with the command that uses it."""
+    form = TokenForm(request.POST if request.method == "POST" else None)
+    if request.method == "POST" and form.is_valid():
+        made = service.make_installer_token(_name(request), form.cleaned_data["uses"], form.cleaned_data["valid_hours"])
+        return render(
+            request,
+            "fleet/made_token.html",
+            {"made": made, "command": INSTALL.format(token=made.text)},
+        )
+    return render(request, "fleet/tokens.html", {"form": form, "tokens": service.list_tokens()})
+
+
+@needs(Allowed.MODIFY_ALL_JUMP_CLIENTS.full)
+@require_safe
+def trust_root(request: HttpRequest) -> HttpResponseBase:
+    """The vendor's root of trust that this appliance was delivered with, for computers that install a client."""
+    path: Path | None = settings.STAFFETTA_TRUST_ROOT
+    if path is None or not path.exists():
+        raise Http404
+    return sending.stored_file(path, "root.json", "application/json")
+
+
+@needs(Allowed.MODIFY_ALL_JUMP_CLIENTS.full)
+@require_POST
+def revoke_token(request: HttpRequest, token_id: str) -> HttpResponse:
+    """Let nobody else enrol with a token."""
+    service.revoke_token(_name(request), token_id)
+    messages.success(request, _("The installer token is revoked; Jump Clients installed with it stay."))
+    return HttpResponseRedirect(reverse("fleet:tokens"))
+
+
+@needs(Allowed.MODIFY_ALL_JUMP_CLIENTS.full)
+@require_POST
+def revoke_client(request: HttpRequest, client_id: str) -> HttpResponse:
+    """Let a client in no more."""
+    service.revoke_client(_name(request), client_id)
+    messages.success(request, _("The Jump Client is revoked; its connections end within a few seconds."))
+    return HttpResponseRedirect(reverse("fleet:clients"))
+
+
+@needs(Allowed.MODIFY_ALL_JUMP_CLIENTS.full)
+@require_POST
+def delete_client(request: HttpRequest, client_id: str) -> HttpResponse:
+    """Remove a client from the list."""
+    service.delete_client(_name(request), client_id)
+    messages.success(request, _("The Jump Client is deleted; its session reports stay."))
+    return HttpResponseRedirect(reverse("fleet:clients"))
+
+
+def _name(request: HttpRequest) -> str:
+    return cast("Account", request.user).username
+
+
+def _may_modify(request: HttpRequest) -> bool:
+    return cast("Account", request.user).has_perm(Allowed.MODIFY_ALL_JUMP_CLIENTS.full)

@@ -1,0 +1,252 @@
+"""/client/connect: Jump Clients and consoles come online, and consoles ask for the list and for sessions."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from aiohttp import WSCloseCode, web
+
+from staffetta.kernel.clock import format_time
+from staffetta.kernel.errors import StaffettaError
+from staffetta.kernel.log import bound, get_logger
+from staffetta.site.accounts import service as accounts
+from staffetta.site.accounts.permissions import Allowed
+from staffetta.site.data.database import in_database
+from staffetta.site.fleet import service as fleet
+from staffetta.site.fleet.errors import ClientRevoked, ClientUnknown
+from staffetta.site.gateway.connection import Connection
+from staffetta.site.gateway.errors import Turned
+from staffetta.site.gateway.neighbours import Neighbours
+from staffetta.site.gateway.presence import Presence, PresentClient, PresentConsole
+from staffetta.site.gateway.settings import GatewaySettings
+from staffetta.site.gateway.signing import Signer
+from staffetta.site.support import service as support
+from staffetta.site.support.errors import SessionRefused
+from staffetta.site.support.models import LiveSession
+from staffetta.wire import frames, messages, tickets
+from staffetta.wire.errors import CloseCode, FrameError, NotProven
+from staffetta.wire.messages import EndName
+
+_log = get_logger(__name__)
+
+CAPABILITIES: Final = ("shell", "resume", "recording")
+INVITED_AGAIN: Final = timedelta(minutes=5)
+"""A client that comes online is invited again to sessions opened this recently that it has not joined."""
+
+_KINDS: Final = frozenset({"shell"})
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Which gateway this is: told to everyone who connects."""
+
+    generation: str
+    version: str
+
+
+class Connect:
+    """The handler of /client/connect."""
+
+    def __init__(
+        self, place: Place, signer: Signer, presence: Presence, neighbours: Neighbours, settings: GatewaySettings
+    ) -> None:
+        self._place = place
+        self._signer = signer
+        self._presence = presence
+        self._neighbours = neighbours
+        self._settings = settings
+        self.draining = False
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Serve one connection from its challenge to its end."""
+        if self.draining:
+            raise web.HTTPServiceUnavailable(headers={"Retry-After": "1"}, text="Moved; connect again.\n")
+        connection = await Connection.accept(request, self._signer, self._settings.held_bytes)
+        with bound(connection=connection.id, remote=connection.remote):
+            try:
+                first = await connection.first(self._settings.hello_seconds)
+                if first is not None:
+                    await self._admit(connection, first)
+            except FrameError as error:
+                _log.info("bad frame: %s", error.message)
+                connection.close(CloseCode.BAD_FRAME, error.close_reason)
+            except Turned as turned:
+                _log.info("turned away: %s", turned.message)
+                connection.say(messages.Refuse(turned.word, turned.message[:1024]))
+                connection.close(turned.close, turned.word)
+            except StaffettaError:
+                _log.exception("a connection failed")
+                connection.close(WSCloseCode.INTERNAL_ERROR, "try again")
+            finally:
+                await connection.closed()
+        return connection.socket
+
+    async def _admit(self, connection: Connection, first: bytes) -> None:
+        frame = frames.decode(first)
+        hello = messages.parse(frame) if isinstance(frame, frames.Control) else None
+        match hello:
+            case messages.JumpClientHello():
+                client = await self._prove_client(connection, hello)
+                with bound(client=client.id):
+                    await self._serve_client(client)
+            case messages.ConsoleHello():
+                console = await self._prove_console(connection, hello)
+                with bound(rep=console.rep):
+                    await self._serve_console(console)
+            case _:
+                raise Turned(CloseCode.NOT_PROVEN, "hello-expected", "The first message must be a hello.")
+
+    # Who it is
+
+    async def _prove_client(self, connection: Connection, hello: messages.JumpClientHello) -> PresentClient:
+        try:
+            identity = await in_database(fleet.authenticate_client, hello.client)
+        except ClientUnknown as error:
+            raise Turned(CloseCode.REFUSED, "client-unknown", error.message) from None
+        except ClientRevoked as error:
+            raise Turned(CloseCode.REFUSED, "client-revoked", error.message) from None
+        try:
+            tickets.check_jump_client_hello(hello, identity.public_key, connection.nonce, connection.certificate)
+        except NotProven as error:
+            raise Turned(CloseCode.NOT_PROVEN, "not-proven", error.message) from None
+        return PresentClient(
+            identity.id, identity.name, identity.public_key, hello.version, dict(hello.status), connection
+        )
+
+    async def _prove_console(self, connection: Connection, hello: messages.ConsoleHello) -> PresentConsole:
+        try:
+            credential = tickets.check_console_hello(
+                hello, connection.nonce, connection.certificate, self._signer.public, self._signer.now()
+            )
+        except NotProven as error:
+            raise Turned(CloseCode.NOT_PROVEN, "not-proven", error.message) from None
+        if not await in_database(accounts.may, credential.rep, Allowed.START_SESSIONS):
+            raise Turned(CloseCode.REFUSED, "may-not-start-sessions", "This account may not start sessions.")
+        return PresentConsole(credential.rep, credential.name, credential.key, hello.version, connection)
+
+    def _welcome(self, connection: Connection) -> None:
+        connection.say(
+            messages.Welcome(
+                generation=self._place.generation,
+                site_version=self._place.version,
+                term=self._signer.term,
+                statement=self._signer.statement(),
+                ping_seconds=self._settings.ping_seconds,
+                capabilities=CAPABILITIES,
+            )
+        )
+
+    # What they say
+
+    async def _serve_client(self, client: PresentClient) -> None:
+        self._presence.client_arrived(client)
+        try:
+            self._welcome(client.connection)
+            for session, kind in await in_database(_unanswered, client.id, self._signer.now()):
+                self._invite(client, session, kind, messages.ShellOptions())
+            async for message in client.connection.received():
+                answer_ping(client.connection, frames.decode(message))
+        finally:
+            self._presence.client_left(client)
+
+    async def _serve_console(self, console: PresentConsole) -> None:
+        self._presence.console_arrived(console)
+        asked: set[asyncio.Task[None]] = set()
+        try:
+            self._welcome(console.connection)
+            async for message in console.connection.received():
+                frame = frames.decode(message)
+                answer_ping(console.connection, frame)
+                request = messages.parse(frame) if isinstance(frame, frames.Control) else None
+                if isinstance(request, messages.ListClients | messages.Open):
+                    task = asyncio.get_running_loop().create_task(self._answer(console, request))
+                    asked.add(task)
+                    task.add_done_callback(asked.discard)
+        finally:
+            for task in asked:
+                task.cancel()
+            self._presence.console_left(console)
+
+    async def _answer(self, console: PresentConsole, request: messages.ListClients | messages.Open) -> None:
+        try:
+            if isinstance(request, messages.Open):
+                await self._open(console, request)
+            else:
+                await self._list(console, request)
+        except SessionRefused as error:
+            console.connection.say(messages.Refused(request.request, error.reason, error.message[:1024]))
+        except Exception:  # noqa: BLE001 - the console is told, whatever it was
+            _log.exception("a console's request failed")
+            console.connection.say(messages.Refused(request.request, "failed", "The site failed; try again."))
+
+    async def _list(self, console: PresentConsole, request: messages.ListClients) -> None:
+        rows = [
+            messages.ListedClient(
+                id=row.id,
+                name=row.name,
+                online=row.online,
+                version=row.version or "",
+                platform=row.platform.get("system", "")[:256],
+                last_seen=None if row.last_seen is None else format_time(row.last_seen),
+            )
+            for row in await in_database(fleet.list_clients)
+        ]
+        for page in messages.pages_of_clients(request.request, rows):
+            console.connection.send(page)
+
+    async def _open(self, console: PresentConsole, request: messages.Open) -> None:
+        if request.kind not in _KINDS:
+            raise SessionRefused("kind-unknown", f"This site has no sessions of kind {request.kind!r}.")
+        client = self._presence.client(request.client)
+        if client is None:
+            await self._neighbours.move_client(request.client)
+            client = await self._presence.arrival(request.client, await self._patience(request.client))
+        if client is None:
+            raise SessionRefused("client-offline", "This Jump Client is not connected to the site now.")
+        opened = await in_database(support.open_session, console.rep, client.id, request.kind)
+        for_console = self._signer.ticket(opened.id, EndName.CONSOLE, console.public_key)
+        self._invite(client, opened.id, request.kind, request.options)
+        console.connection.say(messages.Opened(request.request, opened.id, for_console, opened.recorded))
+        _log.info("session opened", extra={"session": opened.id, "client": client.id})
+
+    def _invite(self, client: PresentClient, session: str, kind: str, options: messages.ShellOptions) -> None:
+        ticket = self._signer.ticket(session, EndName.JUMP_CLIENT, client.public_key)
+        client.connection.say(messages.Invite(session, ticket, kind, options))
+
+    async def close_disallowed(self) -> None:
+        """Close who may not be connected any more: revoked or deleted clients, reps who may not start sessions."""
+        clients = self._presence.clients
+        revoked = await in_database(fleet.revoked_among, {client.id for client in clients})
+        for client in clients:
+            if client.id in revoked:
+                client.connection.say(messages.Refuse("client-revoked", "This Jump Client was revoked."))
+                client.connection.close(CloseCode.REFUSED, "client-revoked")
+        consoles = self._presence.consoles
+        for rep in {console.rep for console in consoles}:
+            if not await in_database(accounts.may, rep, Allowed.START_SESSIONS):
+                for console in consoles:
+                    if console.rep == rep:
+                        console.connection.say(messages.Refuse("may-not-start-sessions"))
+                        console.connection.close(CloseCode.REFUSED, "may-not-start-sessions")
+
+    async def _patience(self, client_id: str) -> float:
+        """How long to wait for a client: the database says whether somebody holds it at all."""
+        summaries = await in_database(fleet.list_clients, client_id)
+        online = any(summary.online for summary in summaries if summary.id == client_id)
+        return self._settings.arrival_seconds if online else 0.0
+
+
+def _unanswered(client_id: str, now: datetime) -> tuple[tuple[str, str], ...]:
+    """Sessions with a client that it has not joined, with their kind: an invitation may have gone down with its
+    connection. A client that has it already takes no notice of a second one."""
+    rows = LiveSession.objects.filter(
+        client_id=client_id, ended_at=None, probe=False, opened_at__gte=now - INVITED_AGAIN
+    ).exclude(ends__end=EndName.JUMP_CLIENT.value)
+    return tuple(rows.values_list("id", "kind"))
+
+
+def answer_ping(connection: Connection, frame: frames.Frame) -> None:
+    """Answer a PING; anything else is left to the caller."""
+    if isinstance(frame, frames.Ping):
+        connection.send(frames.encode(frames.Pong(frame.token)))

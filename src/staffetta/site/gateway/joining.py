@@ -1,0 +1,91 @@
+"""/client/session: an end proves that a session's ticket is its own and joins; then its frames go through the relay."""
+
+from aiohttp import WSCloseCode, web
+
+from staffetta.kernel.errors import StaffettaError
+from staffetta.kernel.log import bound, get_logger
+from staffetta.site.gateway.connection import Connection
+from staffetta.site.gateway.errors import NotAllowed, Turned
+from staffetta.site.gateway.sessions import Sessions
+from staffetta.site.gateway.settings import GatewaySettings
+from staffetta.site.gateway.signing import Signer
+from staffetta.site.support.errors import BadAttach, Fenced, SessionOver, SessionUnknown
+from staffetta.wire import frames, messages, tickets
+from staffetta.wire.errors import CloseCode, FrameError, NotProven
+from staffetta.wire.tickets import Ticket
+
+_log = get_logger(__name__)
+
+
+class Joining:
+    """The handler of /client/session."""
+
+    def __init__(self, signer: Signer, sessions: Sessions, settings: GatewaySettings) -> None:
+        self._signer = signer
+        self._sessions = sessions
+        self._settings = settings
+        self.draining = False
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Serve one connection of an end from its challenge to its end."""
+        if self.draining:
+            raise web.HTTPServiceUnavailable(headers={"Retry-After": "1"}, text="Moved; connect again.\n")
+        connection = await Connection.accept(request, self._signer, self._settings.held_bytes)
+        with bound(connection=connection.id, remote=connection.remote):
+            try:
+                first = await connection.first(self._settings.hello_seconds)
+                if first is not None:
+                    await self._join(connection, first)
+            except FrameError as error:
+                _log.info("bad frame: %s", error.message)
+                connection.close(CloseCode.BAD_FRAME, error.close_reason)
+            except Turned as turned:
+                _log.info("turned away: %s", turned.message)
+                connection.close(turned.close, turned.word)
+            except StaffettaError:
+                _log.exception("a connection failed")
+                connection.close(WSCloseCode.INTERNAL_ERROR, "try again")
+            finally:
+                await connection.closed()
+        return connection.socket
+
+    async def _join(self, connection: Connection, first: bytes) -> None:
+        frame = frames.decode(first)
+        attach = messages.parse(frame) if isinstance(frame, frames.Control) else None
+        if not isinstance(attach, messages.Attach):
+            raise Turned(CloseCode.NOT_PROVEN, "attach-expected", "The first message must be an attach.")
+        try:
+            ticket = tickets.check_attach(
+                attach,
+                connection.nonce,
+                connection.certificate,
+                self._signer.public,
+                self._signer.now(),
+                self._signer.term,
+            )
+        except NotProven as error:
+            raise Turned(CloseCode.NOT_PROVEN, "not-proven", error.message) from None
+        with bound(session=ticket.session, end=ticket.end.value, counter=attach.counter):
+            number = await self._attach(connection, ticket, attach)
+            if number is None:
+                return
+            try:
+                async for message in connection.received():
+                    self._sessions.frame(number, message)
+            finally:
+                self._sessions.lost(number)
+
+    async def _attach(self, connection: Connection, ticket: Ticket, attach: messages.Attach) -> int | None:
+        try:
+            return await self._sessions.attach(connection, ticket, attach)
+        except NotAllowed as error:
+            raise Turned(CloseCode.REFUSED, error.word, error.message) from None
+        except SessionUnknown as error:
+            raise Turned(CloseCode.UNKNOWN_SESSION, "session-unknown", error.message) from None
+        except SessionOver as error:
+            connection.say(messages.Ended("ended"))
+            raise Turned(CloseCode.ENDED, "ended", error.message) from None
+        except Fenced as error:
+            raise Turned(CloseCode.FENCED, "fenced", error.message) from None
+        except BadAttach as error:
+            raise Turned(CloseCode.BAD_FRAME, "bad-attach", error.message) from None

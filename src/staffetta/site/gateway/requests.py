@@ -1,0 +1,191 @@
+"""The gateway's plain HTTP: enrolment, the frozen update question, the client bundle, the statement, console sign-in.
+
+Answers and refusals are JSON; a refusal is ``{"code", "message"}`` with the status of its error class.
+"""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from aiohttp import web
+
+from staffetta.front.connections import DoorConnection
+from staffetta.kernel.errors import StaffettaError
+from staffetta.kernel.log import get_logger
+from staffetta.site.accounts import service as accounts
+from staffetta.site.accounts.errors import SignInRefused
+from staffetta.site.data.database import in_database
+from staffetta.site.fleet import service as fleet
+from staffetta.site.fleet.errors import EnrolmentRefused
+from staffetta.site.gateway.settings import GatewaySettings
+from staffetta.site.gateway.signing import Signer
+from staffetta.wire import enrolment
+from staffetta.wire import fields as wire_fields
+from staffetta.wire.enrolment import UpdateAction
+from staffetta.wire.fields import Key, Size
+from staffetta.wire.frames import read_object
+
+_log = get_logger(__name__)
+
+BODY_LIMIT: Final = 64 * 1024
+BUNDLE_PATH: Final = "/client/bundle"
+UPDATE_RETRY_SECONDS: Final = 3600
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """The body of POST /console/sign-in; the credential is bound to ``public_key``."""
+
+    username: Annotated[str, Size(1, 256)]
+    password: Annotated[str, Size(1, 4096)]
+    public_key: Key
+
+
+@dataclass(frozen=True, slots=True)
+class ClientBundle:
+    """The client packages that this site release brings along: a file, and what the update answer says of it."""
+
+    path: Path
+    version: str
+    size: int
+    sha256: str
+
+    @classmethod
+    def find(cls, release: Path, version: str) -> "ClientBundle | None":
+        """Read the bundle of a release, if it has one. Clients of a site release have the site's version."""
+        path = release / "share" / "clients.bundle"
+        if not path.is_file():
+            return None
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return cls(path, version, path.stat().st_size, digest)
+
+
+class Requests:
+    """The handlers, and the routes they stand behind."""
+
+    def __init__(self, signer: Signer, bundle: ClientBundle | None, settings: GatewaySettings) -> None:
+        self._signer = signer
+        self._bundle = bundle
+        self._turn = asyncio.Semaphore(settings.sign_ins_at_once)
+
+    def add_to(self, app: web.Application) -> None:
+        """Add the routes."""
+        app.router.add_get("/client/statement", self.statement)
+        app.router.add_get(BUNDLE_PATH, self.bundle)
+        app.router.add_post("/client/update", _answering(self.update))
+        app.router.add_post("/client/enrol", _answering(self.enrol))
+        app.router.add_post("/console/sign-in", _answering(self.sign_in))
+
+    async def statement(self, request: web.Request) -> web.StreamResponse:
+        """Say who this is: the newest signed statement."""
+        return _json({"statement": self._signer.statement()})
+
+    async def bundle(self, request: web.Request) -> web.StreamResponse:
+        """Hand out the client bundle, in ranges if asked."""
+        if self._bundle is None:
+            return _refusal(404, "no-bundle", "This site's release brings no clients along.")
+        return web.FileResponse(self._bundle.path, headers={"Content-Type": "application/octet-stream"})
+
+    async def update(self, request: web.Request) -> web.StreamResponse:
+        """Answer "which version should I be?" (format 1, frozen; needs no login)."""
+        question = enrolment.from_body(enrolment.UpdateQuestion, await request.read())
+        bundle = self._bundle
+        if bundle is None or not older(question.version, bundle.version):
+            answer = enrolment.UpdateAnswer(
+                version=question.version, action=UpdateAction.STAY, retry_seconds=UPDATE_RETRY_SECONDS
+            )
+        else:
+            answer = enrolment.UpdateAnswer(
+                version=bundle.version,
+                action=UpdateAction.UPDATE,
+                bundle=BUNDLE_PATH,
+                size=bundle.size,
+                sha256=bundle.sha256,
+                retry_seconds=UPDATE_RETRY_SECONDS,
+                reason=f"This site is of version {bundle.version}.",
+            )
+        return _json_bytes(enrolment.to_body(answer))
+
+    async def enrol(self, request: web.Request) -> web.StreamResponse:
+        """Make a computer with an installer token a Jump Client, known by its key."""
+        question = enrolment.from_body(enrolment.EnrolRequest, await request.read())
+        question.check(_certificate_shown(request, self._signer))
+        try:
+            async with self._turn:
+                client = await in_database(
+                    fleet.enrol, question.token, question.public_key, question.name, dict(question.platform)
+                )
+        except EnrolmentRefused as error:
+            return _refusal(error.http_status, error.reason, error.message)
+        _log.info("client enrolled", extra={"client": client.id})
+        return _json_bytes(enrolment.to_body(enrolment.EnrolAnswer(client.id, client.name, self._signer.statement())))
+
+    async def sign_in(self, request: web.Request) -> web.StreamResponse:
+        """Give a rep's console a credential for its key; throttled like the page."""
+        body = wire_fields.read(SignIn, read_object(await request.read()))
+        try:
+            async with self._turn:
+                rep = await in_database(
+                    accounts.authenticate_console, body.username, body.password, request.remote or ""
+                )
+        except SignInRefused as error:
+            refusal = _refusal(error.http_status, error.reason, error.message)
+            if error.retry_seconds is not None:
+                refusal.headers["Retry-After"] = str(error.retry_seconds)
+            return refusal
+        credential = self._signer.credential(rep.id, rep.name, body.public_key)
+        return _json(
+            {
+                "credential": credential,
+                "rep": {"id": rep.id, "name": rep.name, "permissions": sorted(rep.permissions)},
+            }
+        )
+
+
+def older(version: str, than: str) -> bool:
+    """Whether a client of this version is behind another. A version that is no row of numbers counts as behind."""
+    try:
+        numbers = [[int(part) for part in one.split(".")] for one in (version, than)]
+    except ValueError:
+        return version != than
+    width = max(map(len, numbers))
+    mine, theirs = ([*one, *[0] * (width - len(one))] for one in numbers)
+    return mine < theirs
+
+
+def _answering(handler: Handler) -> Handler:
+    """Turn an error of ours into its JSON answer."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except StaffettaError as error:
+            return _refusal(error.http_status, error.code, error.message)
+
+    return answer
+
+
+def _certificate_shown(request: web.Request, signer: Signer) -> bytes:
+    protocol = request.protocol
+    return bytes.fromhex(protocol.certificate) if isinstance(protocol, DoorConnection) else signer.certificate()
+
+
+def _refusal(status: int, code: str, message: str) -> web.Response:
+    response = _json({"code": code, "message": message})
+    response.set_status(status)
+    return response
+
+
+def _json(value: dict[str, Any]) -> web.Response:
+    return _json_bytes(json.dumps(value).encode())
+
+
+def _json_bytes(body: bytes) -> web.Response:
+    return web.Response(body=body, content_type="application/json", headers={"Cache-Control": "no-store"})

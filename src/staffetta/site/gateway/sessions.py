@@ -1,0 +1,236 @@
+"""The live sessions of one gateway: the pure relay, its commands carried out, attaches noted, recordings kept.
+
+- An attach is let in by the database first (the fence of its counter is stored), then by the relay.
+- What the relay tells to record is on disk's way before the frame is sent on.
+- Writes to the database never hold up a frame: they go through one ordered task per gateway.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from itertools import count
+from typing import Any, Final
+
+from staffetta.kernel.clock import utc_now
+from staffetta.kernel.log import get_logger
+from staffetta.site.accounts import service as accounts
+from staffetta.site.accounts.permissions import Allowed
+from staffetta.site.data.database import in_database
+from staffetta.site.fleet import service as fleet
+from staffetta.site.gateway.connection import Connection
+from staffetta.site.gateway.errors import NotAllowed
+from staffetta.site.gateway.recordings import Recordings
+from staffetta.site.gateway.settings import GatewaySettings
+from staffetta.site.gateway.signing import Signer
+from staffetta.site.support import relay
+from staffetta.site.support import service as support
+from staffetta.site.support.errors import SessionUnknown
+from staffetta.site.support.recording import RecordingFull
+from staffetta.wire import messages
+from staffetta.wire.errors import CloseCode
+from staffetta.wire.messages import EndName
+from staffetta.wire.tickets import Ticket
+
+_log = get_logger(__name__)
+
+CLIENT_REVOKED: Final = "client-revoked"
+
+
+@dataclass(slots=True)
+class _End:
+    """One served connection of an end."""
+
+    session: str
+    name: EndName
+    key: bytes
+    connection: Connection
+    renewed: float
+
+
+class Sessions:
+    """All sessions with an end at this gateway. ``elsewhere`` is asked for the missing peer of an end that attached."""
+
+    def __init__(
+        self,
+        generation: str,
+        version: str,
+        signer: Signer,
+        recordings: Recordings,
+        settings: GatewaySettings,
+        elsewhere: Callable[[str], Awaitable[Any]],
+    ) -> None:
+        self._generation = generation
+        self._version = version
+        self._signer = signer
+        self._recordings = recordings
+        self._settings = settings
+        self._elsewhere = elsewhere
+        self._relay = relay.Relay(generation, version, signer.term)
+        self._numbers = count(1)
+        self._ends: dict[int, _End] = {}
+        self._writes: asyncio.Queue[Callable[[], Awaitable[Any]]] = asyncio.Queue()
+        self._asking: set[asyncio.Task[Any]] = set()
+
+    @property
+    def live(self) -> frozenset[str]:
+        """The sessions with at least one end here."""
+        return self._relay.sessions
+
+    @property
+    def ends(self) -> int:
+        """How many ends are connected here."""
+        return len(self._relay.connections)
+
+    async def attach(self, connection: Connection, ticket: Ticket, attach: messages.Attach) -> int | None:
+        """Let a proven end into its session; returns the number to tell its frames by, None if it is closed again.
+
+        Raises ``NotAllowed``, ``SessionUnknown``, ``SessionOver``, ``Fenced``, ``BadAttach``.
+        """
+        recorded = await self._let_in(ticket, attach)
+        number = next(self._numbers)
+        clock = asyncio.get_running_loop().time()
+        self._ends[number] = _End(ticket.session, ticket.end, ticket.key, connection, clock)
+        renewed = self._signer.ticket(ticket.session, ticket.end, ticket.key)
+        self._do(relay.Attached(ticket.session, ticket.end, number, attach.counter, renewed, recorded))
+        if number not in self._relay.connections:
+            self._ends.pop(number, None)
+            return None
+        if self._relay.connection_of(ticket.session, ticket.end.peer) is None:
+            task = asyncio.ensure_future(self._elsewhere(ticket.session))
+            self._asking.add(task)
+            task.add_done_callback(self._asking.discard)
+        return number
+
+    def frame(self, number: int, message: bytes) -> None:
+        """A message came from an end."""
+        self._do(relay.Frame(number, message))
+
+    def lost(self, number: int) -> None:
+        """An end's connection has ended."""
+        self._do(relay.Lost(number))
+        self._ends.pop(number, None)
+
+    def move(self, reason: str, session: str | None = None) -> bool:
+        """Tell the ends of one session, or of all, to connect anew; say whether any is here."""
+        here = self._relay.sessions
+        if session is not None and session not in here:
+            return False
+        move = messages.Move(self._signer.term, self._signer.statement(), reason)
+        self._do(relay.Moved(move, session))
+        return bool(here)
+
+    def close_all(self, code: CloseCode, reason: str) -> int:
+        """Close every connection of an end; returns how many there were. The ends dial again and replay."""
+        served = [end for number, end in self._ends.items() if number in self._relay.connections]
+        for end in served:
+            end.connection.close(code, reason)
+        return len(served)
+
+    async def end_what_is_over(self) -> None:
+        """End the sessions here that ended in the database, or whose client or rep may not go on."""
+        for session, reason in (await in_database(_over, self.live)).items():
+            if reason == CLIENT_REVOKED:
+                self._do(relay.Revoked(session, EndName.JUMP_CLIENT, reason))
+            else:
+                self._do(relay.Ended(session, reason))
+
+    def look_after(self, now: float) -> None:
+        """Close silent ends, renew tickets and seal what is due; called about every second with the loop's time."""
+        for number in tuple(self._relay.connections):
+            end = self._ends[number]
+            if now - end.connection.heard > self._settings.session_silent_seconds:
+                self._do(relay.Silent(number))
+            elif now - end.renewed >= self._settings.ticket_renewal_seconds:
+                end.renewed = now
+                ticket = self._signer.ticket(end.session, end.name, end.key)
+                self._do(relay.Renewed(end.session, end.name, ticket))
+        self._recordings.seal_due(self.later)
+
+    async def write(self) -> None:
+        """Carry out the writes to the database, in order, for as long as the gateway runs."""
+        while True:
+            work = await self._writes.get()
+            try:
+                await work()
+            except Exception:  # noqa: BLE001 - what follows must still be written
+                _log.exception("what happened in a session could not be written")
+            finally:
+                self._writes.task_done()
+
+    async def written(self) -> None:
+        """Wait until everything that has happened is written."""
+        await self._writes.join()
+
+    async def _let_in(self, ticket: Ticket, attach: messages.Attach) -> bool:
+        """Raise the stored fence; a connection that goes away meanwhile is noted as gone afterwards."""
+        letting_in = asyncio.ensure_future(in_database(_let_in, ticket, attach, self._generation, utc_now()))
+        try:
+            return await asyncio.shield(letting_in)
+        except asyncio.CancelledError:
+            await asyncio.wait({letting_in})
+            self.later(support.note_detached, ticket.session, ticket.end.value, attach.counter, utc_now())
+            raise
+
+    def _do(self, event: relay.Event) -> None:
+        for command in self._relay.handle(event):
+            match command:
+                case relay.Send(number, message):
+                    self._ends[number].connection.send(message)
+                case relay.Record(session, end, message):
+                    try:
+                        self._recordings.write(session, end, message)
+                    except RecordingFull as error:
+                        # What cannot be recorded is not passed on: the session ends, and says why.
+                        _log.error("a recording stopped: %s", error.message, extra={"session": session})
+                        self._do(relay.Ended(session, "recording-stopped"))
+                        return
+                case relay.Close(number, code, reason):
+                    self._ends[number].connection.close(code, reason)
+                case relay.Present(session, end, False, counter):
+                    self.later(support.note_detached, session, end.value, counter, utc_now())
+                case relay.Present():
+                    pass
+                case relay.SessionEnded(session, reason):
+                    _log.info("session ended: %s", reason, extra={"session": session})
+                    self._recordings.seal(session, self.later)
+                    self.later(support.end_session, session, reason, utc_now())
+
+    def later(self, function: Callable[..., object], *arguments: object) -> None:
+        """Let a service function run after what happened before is written."""
+        self._writes.put_nowait(partial(in_database, function, *arguments))
+
+
+def _let_in(ticket: Ticket, attach: messages.Attach, generation: str, at: datetime) -> bool:
+    """Let an end in if it still may, and say whether the session is recorded.
+
+    A ticket lives five minutes, a revocation counts at once.
+    """
+    facts = support.session(ticket.session)
+    if not facts.probe:
+        if ticket.end is EndName.JUMP_CLIENT and fleet.revoked_among({facts.client_id}):
+            raise NotAllowed("client-revoked", "This Jump Client was revoked by an administrator.")
+        if ticket.end is EndName.CONSOLE and not accounts.may(facts.rep_id, Allowed.START_SESSIONS):
+            raise NotAllowed("may-not-start-sessions", "This account may not start sessions.")
+    support.note_attached(facts.id, ticket.end.value, attach.counter, generation, attach.version, at)
+    return facts.recorded
+
+
+def _over(sessions: frozenset[str]) -> dict[str, str]:
+    """Which of these sessions are over, and why."""
+    going_on = {facts.id: facts for facts in support.live_sessions() if facts.id in sessions}
+    real = [facts for facts in going_on.values() if not facts.probe]
+    revoked = fleet.revoked_among({facts.client_id for facts in real})
+    disabled = {rep for rep in {facts.rep_id for facts in real} if not accounts.may(rep, Allowed.START_SESSIONS)}
+    over = {session: _end_reason(session) for session in sessions - going_on.keys()}
+    over |= {facts.id: "rep-not-allowed" for facts in real if facts.rep_id in disabled}
+    over |= {facts.id: CLIENT_REVOKED for facts in real if facts.client_id in revoked}
+    return over
+
+
+def _end_reason(session: str) -> str:
+    try:
+        return support.session(session).end_reason or "ended"
+    except SessionUnknown:
+        return "session-unknown"

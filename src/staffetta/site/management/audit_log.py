@@ -1,0 +1,89 @@
+"""The audit log: audit records as rows to read and search, and the words for each act."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from django.db.models import Q, QuerySet
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from staffetta.site.data.audit import AUDIT
+from staffetta.site.data.models import Record
+from staffetta.site.data.projections import Projection, register
+from staffetta.site.management.models import AuditEntry
+
+WORDS: Final[Mapping[str, Promise]] = {
+    "user.signed-in": _("signed in"),
+    "user.signed-out": _("signed out"),
+    "user.sign-in-failed": _("failed to sign in"),
+    "user.password-changed": _("changed the password"),
+    "user.password-reset": _("reset the password of"),
+    "user.made": _("made the user"),
+    "user.rights-changed": _("changed what may be done by"),
+    "user.disabled": _("disabled the user"),
+    "user.enabled": _("enabled the user"),
+    "token.made": _("made an installer token"),
+    "token.revoked": _("revoked an installer token"),
+    "client.revoked": _("revoked the Jump Client"),
+    "client.deleted": _("deleted the Jump Client"),
+    "file.stored": _("stored the file"),
+    "file.replaced": _("replaced the file"),
+    "file.deleted": _("deleted the file"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line of the audit log; ``words`` is the act in words, or its code when a newer version wrote it."""
+
+    at: datetime
+    actor: str
+    action: str
+    words: str | Promise
+    subject: str
+    detail: Mapping[str, Any]
+
+
+def connect() -> None:
+    """Register the projection."""
+    register(Projection("audit-log", frozenset({AUDIT}), _apply, (AuditEntry,)))
+
+
+def entries(search: str = "", *, offset: int = 0, limit: int = 100) -> tuple[Entry, ...]:
+    """Return entries, newest first; ``search`` matches part of actor, act or subject."""
+    rows = _matching(search).order_by("-at", "-origin", "-incarnation", "-sequence")[offset : offset + limit]
+    return tuple(
+        Entry(row.at, row.actor, row.action, WORDS.get(row.action, row.action), row.subject, row.detail) for row in rows
+    )
+
+
+def count(search: str = "") -> int:
+    """Return how many entries ``entries`` would find in all."""
+    return _matching(search).count()
+
+
+def _matching(search: str) -> "QuerySet[AuditEntry]":
+    words = search.strip()
+    if not words:
+        return AuditEntry.objects.all()
+    return AuditEntry.objects.filter(
+        Q(actor__icontains=words) | Q(action__icontains=words) | Q(subject__icontains=words)
+    )
+
+
+def _apply(record: Record) -> None:
+    body: dict[str, Any] = record.body
+    AuditEntry.objects.get_or_create(
+        origin=record.origin,
+        incarnation=record.incarnation,
+        sequence=record.sequence,
+        defaults={
+            "at": record.at,
+            "actor": str(body["actor"])[:150],
+            "action": str(body["action"])[:64],
+            "subject": str(body["subject"])[:300],
+            "detail": body["detail"],
+        },
+    )

@@ -1,0 +1,1 @@
+"""How each process and task of a site release starts, answers keeper and leaves."""

@@ -1,0 +1,1 @@
+"""Sessions: opening them, the relay, what is recorded of them and what reports tell."""

@@ -1,0 +1,102 @@
+"""Session reports for programs: the same facts as the pages, as JSON and as CSV."""
+
+import csv
+import io
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Any, Final
+
+from staffetta.kernel.clock import format_time
+from staffetta.site.support.stories import SessionStory, SessionSummary, StoryEvent
+
+COLUMNS: Final = (
+    "id",
+    "kind",
+    "rep_id",
+    "rep_name",
+    "client_id",
+    "client_name",
+    "opened_at",
+    "ended_at",
+    "end_reason",
+    "recorded",
+    "recorded_bytes",
+    "segments",
+    "attaches",
+    "longest_pause_ms",
+)
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+
+
+def story_json(story: SessionStory) -> dict[str, Any]:
+    """Return a session as a JSON object: its facts, generations, counters and story. Times are RFC 3339 in UTC."""
+    one = story.summary
+    return {
+        "id": one.id,
+        "kind": one.kind,
+        "rep": {"id": one.rep_id, "name": one.rep_name},
+        "client": {"id": one.client_id, "name": one.client_name},
+        "opened": _time(one.opened_at),
+        "ended": _time(one.ended_at),
+        "end_reason": one.end_reason or None,
+        "recorded": one.recorded,
+        "segments": one.segments,
+        "recorded_bytes": one.recorded_bytes,
+        "attaches": one.attaches,
+        "resumes": story.resumes,
+        "longest_pause_ms": one.longest_pause_ms,
+        "generations": list(story.generations),
+        "counters": dict(story.counters),
+        "story": [_event_json(event) for event in story.events],
+    }
+
+
+def csv_pieces(summaries: Iterable[SessionSummary]) -> Iterator[bytes]:
+    """Yield the list as CSV (RFC 4180, UTF-8, with a heading), row by row.
+
+    A text that a spreadsheet would take for a formula gets an apostrophe before it.
+    """
+    yield _row(COLUMNS)
+    for one in summaries:
+        yield _row(_cell(getattr(one, column)) for column in COLUMNS)
+
+
+def _event_json(event: StoryEvent) -> dict[str, Any]:
+    told: dict[str, Any] = {"at": _time(event.at), "event": event.event}
+    if event.end:
+        told["end"] = event.end
+    if event.event == "attached":
+        told |= {
+            "counter": event.counter,
+            "generation": event.generation,
+            "version": event.version,
+            "pause_ms": event.pause_ms,
+        }
+    if event.event == "detached":
+        told["counter"] = event.counter
+    if event.reason:
+        told["reason"] = event.reason
+    return told
+
+
+def _cell(value: object) -> str:
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "yes" if value else "no"
+        case datetime():
+            return format_time(value)
+        case _:
+            text = str(value)
+            return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def _row(cells: Iterable[str]) -> bytes:
+    line = io.StringIO()
+    csv.writer(line).writerow(cells)
+    return line.getvalue().encode()
+
+
+def _time(moment: datetime | None) -> str | None:
+    return None if moment is None else format_time(moment)

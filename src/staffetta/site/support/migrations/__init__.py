@@ -1,0 +1,1 @@
+"""The steps by which this room's tables grow; they only add."""

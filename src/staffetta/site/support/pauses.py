@@ -1,0 +1,37 @@
+"""Pure: how long an end was away before it attached again, as far as the site can tell.
+
+- The connection's end was seen: from then on.
+- The same process still holds the older connection, or another generation does (the end moved: it attaches first and
+  lets go afterwards): no pause.
+- Another process of the same generation held it: that process died without a word, at the earliest at its last beat.
+  The pause told is the longest it can have been.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What is known of the end's attach before this one. ``last_beat`` is its process's last sign of life, if known."""
+
+    present: bool
+    changed_at: datetime
+    holder: str
+    generation: str
+    last_beat: datetime | None
+
+
+def pause_before(before: Before | None, holder: str, generation: str, at: datetime) -> int | None:
+    """Return the pause in milliseconds, or None at a first attach and when nothing is known."""
+    if before is None:
+        return None
+    if not before.present:
+        return _milliseconds(at - before.changed_at)
+    if before.holder == holder or before.generation != generation:
+        return 0
+    return None if before.last_beat is None else _milliseconds(at - before.last_beat)
+
+
+def _milliseconds(length: timedelta) -> int:
+    return max(0, round(length / timedelta(milliseconds=1)))

@@ -1,0 +1,57 @@
+"""A session's recording for playing back: its segments' blobs joined into one asciicast v2 file, line by line."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from django.utils.translation import gettext as _
+
+from staffetta.kernel.log import get_logger
+from staffetta.site.data import blobs
+from staffetta.site.data.errors import BlobMissing
+from staffetta.site.support.errors import SessionUnknown
+from staffetta.site.support.models import SessionReport
+from staffetta.site.support.recording import RecordedFrame, SegmentDamaged, asciicast, join, read_segment
+from staffetta.wire.messages import ShellOptions
+
+_log = get_logger(__name__)
+
+START: Final = ShellOptions()
+"""The terminal's size until the recording itself tells another."""
+
+
+def asciicast_lines(session_id: str) -> Iterator[bytes]:
+    """Return an iterator over the recording's lines. Raises ``SessionUnknown``.
+
+    A segment that is missing or damaged does not keep the good ones back: it is left out, and the title says so. The
+    database is asked before this returns, the files are read when the first line is.
+    """
+    report = SessionReport.objects.filter(pk=session_id).first()
+    if report is None:
+        raise SessionUnknown(_("There is no report of such a session."))
+    files = tuple(_file(segment.sha256) for segment in report.segments.all())
+    return _lines(f"{report.rep_name}, {report.client_name}", files)
+
+
+def _lines(title: str, files: tuple[Path | None, ...]) -> Iterator[bytes]:
+    recorded: list[RecordedFrame] = []
+    left_out = 0
+    for file in files:
+        try:
+            recorded.extend(read_segment(file.read_bytes())[1] if file is not None else ())
+            left_out += file is None
+        except (FileNotFoundError, SegmentDamaged):
+            left_out += 1
+            _log.exception("a segment is left out of a recording", extra={"segment": str(file)})
+    if left_out:
+        title += f" ({left_out} of {len(files)} segments missing or damaged)"
+    for line in asciicast(join(recorded), START.columns, START.rows, title):
+        yield line.encode()
+
+
+def _file(sha256: str) -> Path | None:
+    try:
+        return blobs.path_of(sha256)
+    except BlobMissing:
+        _log.exception("a segment is left out of a recording", extra={"segment": sha256})
+        return None

@@ -1,0 +1,69 @@
+"""Session records to reports: what each kind adds, so that any order and any repetition gives the same rows."""
+
+from typing import Any, Final
+
+from staffetta.site.data import blobs
+from staffetta.site.data.models import Record
+from staffetta.site.data.projections import Projection, register
+from staffetta.site.support.models import SessionEvent, SessionReport, SessionSegment
+
+OPENED: Final = "session.opened"
+ATTACHED: Final = "session.attached"
+DETACHED: Final = "session.detached"
+SEGMENT: Final = "session.segment"
+ENDED: Final = "session.ended"
+KINDS: Final = frozenset({OPENED, ATTACHED, DETACHED, SEGMENT, ENDED})
+
+
+def connect() -> None:
+    """Register the projection and that segments hold blobs."""
+    register(Projection("session-reports", KINDS, _apply, (SessionEvent, SessionSegment, SessionReport)))
+    blobs.add_holder(lambda sha256: SessionSegment.objects.filter(sha256=sha256).exists())
+
+
+def _apply(record: Record) -> None:
+    body: dict[str, Any] = record.body
+    report, _ = SessionReport.objects.get_or_create(pk=body["session"])
+    if record.kind == SEGMENT:
+        _add_segment(report, record)
+        return
+    _, new = SessionEvent.objects.get_or_create(
+        origin=record.origin,
+        incarnation=record.incarnation,
+        sequence=record.sequence,
+        defaults={
+            "report": report,
+            "at": record.at,
+            "event": record.kind.removeprefix("session."),
+            "end": body.get("end", ""),
+            "counter": body.get("counter"),
+            "generation": body.get("generation", ""),
+            "version": body.get("version", ""),
+            "pause_ms": body.get("pause_ms"),
+            "reason": body.get("reason", ""),
+        },
+    )
+    if not new:
+        return
+    if record.kind == OPENED:
+        for name in ("kind", "rep_id", "rep_name", "client_id", "client_name", "recorded"):
+            setattr(report, name, body[name])
+        report.opened_at = record.at
+        report.save()
+    elif record.kind == ENDED and (
+        # two ends may end it at once, each through its own appliance: the earlier word counts
+        report.ended_at is None or (record.at, body["reason"]) < (report.ended_at, report.end_reason)
+    ):
+        report.ended_at = record.at
+        report.end_reason = body["reason"]
+        report.save()
+
+
+def _add_segment(report: SessionReport, record: Record) -> None:
+    body: dict[str, Any] = record.body
+    segment, new = SessionSegment.objects.get_or_create(
+        report=report, sha256=body["sha256"], defaults={"size": body["size"], "sealed_at": record.at}
+    )
+    if not new and record.at < segment.sealed_at:
+        segment.sealed_at = record.at
+        segment.save(update_fields=["sealed_at"])

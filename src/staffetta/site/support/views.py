@@ -1,0 +1,67 @@
+"""Pages of reports: Reports > Sessions, a session's story and its recording, and the same for programs."""
+
+from typing import Final
+
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from staffetta.site.accounts.permissions import Allowed
+from staffetta.site.data import sending
+from staffetta.site.support import exports, playback, stories
+from staffetta.ui.signin.access import needs
+
+PAGE: Final = 50
+
+
+@needs(Allowed.VIEW_REPORTS.full)
+@require_safe
+def sessions(request: HttpRequest) -> HttpResponse:
+    """The sessions, newest first."""
+    search = request.GET.get("search", "")[:200]
+    page = Paginator(range(stories.count_sessions(search)), PAGE).get_page(request.GET.get("page"))
+    rows = stories.list_sessions(search, offset=max(0, page.start_index() - 1), limit=PAGE)
+    return render(request, "support/sessions.html", {"rows": rows, "page": page, "search": search})
+
+
+@needs(Allowed.VIEW_REPORTS.full)
+@require_safe
+def session(request: HttpRequest, session_id: str) -> HttpResponse:
+    """One session's story."""
+    return render(request, "support/session.html", {"story": stories.story(session_id)})
+
+
+@needs(Allowed.VIEW_REPORTS.full)
+@require_safe
+def sessions_json(request: HttpRequest) -> HttpResponse:
+    """All sessions with their stories, for programs."""
+    found = stories.list_stories(request.GET.get("search", "")[:200])
+    return JsonResponse({"sessions": [exports.story_json(story) for story in found]})
+
+
+@needs(Allowed.VIEW_REPORTS.full)
+@require_safe
+def session_json(request: HttpRequest, session_id: str) -> HttpResponse:
+    """One session with its story, for programs."""
+    return JsonResponse(exports.story_json(stories.story(session_id)))
+
+
+@needs(Allowed.VIEW_REPORTS.full)
+@require_safe
+def sessions_csv(request: HttpRequest) -> HttpResponseBase:
+    """The list for a spreadsheet."""
+    found = stories.list_sessions(request.GET.get("search", "")[:200])
+    return HttpResponse(
+        b"".join(exports.csv_pieces(found)),
+        content_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": 'attachment; filename="sessions.csv"'},
+    )
+
+
+@needs(Allowed.VIEW_REPORTS.full)
+@require_safe
+def recording(request: HttpRequest, session_id: str) -> HttpResponseBase:
+    """The recording, its segments joined, as asciicast v2."""
+    lines = playback.asciicast_lines(session_id)
+    return sending.pieces(lines, f"{session_id}.cast", "application/x-asciicast")

@@ -1,0 +1,14 @@
+"""How often the worker's jobs run: section ``[worker]`` of the settings file."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """Seconds between two runs of each job."""
+
+    expire_sessions_seconds: float = 15.0
+    """Sessions whose two ends have given up are ended."""
+
+    tidy_seconds: float = 600.0
+    """Expired web sessions, old sign-in attempts, ended probes and surplus database copies are removed."""

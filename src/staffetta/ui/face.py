@@ -1,0 +1,76 @@
+"""What a face tells the common pages about itself: its names, its version, and where its navigation leads."""
+
+from dataclasses import dataclass
+
+from django.http import HttpRequest
+from django.utils.functional import Promise
+
+Text = str | Promise
+"""A plain or a lazily translated text."""
+
+PRODUCT = "Staffetta"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A page in the navigation: shown to who holds `permission` (if any), current on its own view and on `also`."""
+
+    label: Text
+    url_name: str
+    permission: str | None = None
+    also: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A group of pages under one heading, in the order of the guide (S5)."""
+
+    label: Text
+    items: tuple[Item, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """A web face: `title` says which one, `place` whose (the appliance's or the site's name), `version` how new."""
+
+    title: Text
+    place: str
+    version: str
+    navigation: tuple[Section, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ShownItem:
+    """An item as a page shows it."""
+
+    label: Text
+    url_name: str
+    current: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ShownSection:
+    """A section as a page shows it; never empty."""
+
+    label: Text
+    items: tuple[ShownItem, ...]
+
+
+def navigation_for(face: Face, request: HttpRequest) -> tuple[ShownSection, ...]:
+    """The sections and items this person may see, with the present page marked. Nothing before sign-in."""
+    user = getattr(request, "user", None)
+    if user is None or not user.is_authenticated or getattr(user, "must_change_password", False):
+        return ()
+    here = request.resolver_match.view_name if request.resolver_match else ""
+    sections = (
+        ShownSection(
+            section.label,
+            tuple(
+                ShownItem(item.label, item.url_name, here == item.url_name or here in item.also)
+                for item in section.items
+                if item.permission is None or user.has_perm(item.permission)
+            ),
+        )
+        for section in face.navigation
+    )
+    return tuple(section for section in sections if section.items)

@@ -1,0 +1,6 @@
+"""What happened at sign-in that other rooms may want to write down (Django's own signals tell the rest)."""
+
+from django.dispatch import Signal
+
+password_changed = Signal()
+"""Sent with `sender` (the account's class), `request` and `account` after a person has set a new password."""

@@ -1,0 +1,63 @@
+// Keeps parts of a page current from a stream of events.
+//
+//   <div data-live="/address/of/the/stream" data-live-after="7"> … <p data-live-lost hidden>…</p></div>
+//
+// Events: `fragment` {"id", "html"} replaces the element with that id by HTML the server has rendered; `moved`: the
+// server is being replaced, open again at once from the last id seen; `ended`: there is nothing more to come, and
+// {"reload": true} loads the page again. A lost connection is opened again, later and later up to ten seconds.
+(() => {
+  "use strict";
+  const FIRST_WAIT = 250;
+  const LONGEST_WAIT = 10000;
+  const TELL_AFTER = 4;
+
+  const follow = (element) => {
+    let last = element.dataset.liveAfter || "0";
+    let failures = 0;
+    let source = null;
+
+    const tell = (lost) => {
+      for (const note of element.querySelectorAll("[data-live-lost]")) note.hidden = !lost;
+      element.dataset.liveState = lost ? "lost" : "open";
+    };
+    const saw = (event) => {
+      if (event.lastEventId) last = event.lastEventId;
+      failures = 0;
+      tell(false);
+    };
+    const again = (wait) => {
+      source.close();
+      window.setTimeout(open, wait);
+    };
+    const open = () => {
+      const address = new URL(element.dataset.live, window.location.href);
+      address.searchParams.set("after", last);
+      source = new EventSource(address);
+      source.addEventListener("open", () => { failures = 0; tell(false); });
+      source.addEventListener("fragment", (event) => {
+        saw(event);
+        const { id, html } = JSON.parse(event.data);
+        const target = document.getElementById(id);
+        if (!target) return;
+        const parsed = new DOMParser().parseFromString(html, "text/html").getElementById(id);
+        if (parsed) target.replaceWith(document.adoptNode(parsed));
+      });
+      source.addEventListener("moved", (event) => { saw(event); again(FIRST_WAIT); });
+      source.addEventListener("ended", (event) => {
+        saw(event);
+        source.close();
+        element.dataset.liveState = "ended";
+        if (JSON.parse(event.data)?.reload) window.location.reload();
+      });
+      source.addEventListener("error", () => {
+        failures += 1;
+        if (failures >= TELL_AFTER) tell(true);
+        again(Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** failures));
+      });
+    };
+    open();
+    window.addEventListener("pagehide", () => source.close());
+  };
+
+  for (const element of document.querySelectorAll("[data-live]")) follow(element);
+})();

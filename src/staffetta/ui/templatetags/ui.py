@@ -1,0 +1,55 @@
+"""Tags and filters of the common templates: addresses of static files, sizes, durations."""
+
+from datetime import datetime, timedelta
+
+from django import template
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+
+from staffetta.ui.static_files import asset_url
+
+register = template.Library()
+register.simple_tag(asset_url, name="asset")
+
+_UNITS = ("B", "KB", "MB", "GB", "TB")
+
+
+@register.filter
+def size(count: int | None) -> str:
+    """A number of bytes for people, in units of 1000: `24.1 MB`. Nothing for None."""
+    if count is None:
+        return ""
+    value = float(count)
+    for unit in _UNITS:
+        if value < 1000 or unit == _UNITS[-1]:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    raise AssertionError("unreachable")
+
+
+@register.filter
+def moment(value: datetime | None) -> str:
+    """A point in time with its zone, to the second: `2026-11-24 05:48:15 UTC` (U6). A hyphen for None."""
+    if value is None:
+        return "-"
+    local = timezone.localtime(value)
+    return f"{date_format(local, 'Y-m-d H:i:s')} {local.tzname()}"
+
+
+@register.filter
+def duration(value: timedelta | float | None) -> str:
+    """A length of time for people: `0.4 s`, `12 s`, `3 min 5 s`, `2 h 10 min`, `3 d 4 h`. Nothing for None."""
+    if value is None:
+        return ""
+    seconds = value.total_seconds() if isinstance(value, timedelta) else float(value)
+    if seconds < 10:
+        return _("%(seconds).1f s") % {"seconds": max(0.0, seconds)}
+    whole = round(seconds)
+    if whole < 60:
+        return _("%(seconds)d s") % {"seconds": whole}
+    if whole < 3600:
+        return _("%(minutes)d min %(seconds)d s") % {"minutes": whole // 60, "seconds": whole % 60}
+    if whole < 86400:
+        return _("%(hours)d h %(minutes)d min") % {"hours": whole // 3600, "minutes": whole % 3600 // 60}
+    return _("%(days)d d %(hours)d h") % {"days": whole // 86400, "hours": whole % 86400 // 3600}

@@ -1,0 +1,393 @@
+"""Every CONTROL message as a frozen value, parsed at the door; and the messages inside channel 0.
+
+``parse`` gives one of the classes here or ``Unknown`` (a newer side's message: ignored). ``encode`` gives the whole
+WebSocket message. Unknown fields are ignored; a missing or wrong field is a FrameError. Adding a field to a class
+needs a default, so that an older side's message is still read (versions N and N-1 talk to each other).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Annotated, ClassVar, Final
+
+from staffetta.wire import fields as wire_fields
+from staffetta.wire import frames
+from staffetta.wire.errors import FrameError, Problem
+from staffetta.wire.fields import (
+    Addresses,
+    Capabilities,
+    Counter,
+    Details,
+    Id,
+    Name,
+    Nonce,
+    Proof,
+    Range,
+    Sentence,
+    Size,
+    Token,
+)
+
+
+class EndName(StrEnum):
+    """The two ends of a session."""
+
+    CONSOLE = "console"
+    JUMP_CLIENT = "jump-client"
+
+    @property
+    def peer(self) -> "EndName":
+        """The other end."""
+        return EndName.JUMP_CLIENT if self is EndName.CONSOLE else EndName.CONSOLE
+
+
+class Channel:
+    """The channels of a session of kind "shell"."""
+
+    NOTES: Final = 0
+    SHELL: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ShellOptions:
+    """The size of the terminal at the start, in characters."""
+
+    columns: Annotated[int, Range(1, 1000)] = 80
+    rows: Annotated[int, Range(1, 1000)] = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """Gateway, first message on every connection: what to sign, and the site's newest signed statement."""
+
+    TYPE: ClassVar[str] = "challenge"
+    nonce: Nonce
+    statement: Token
+
+
+@dataclass(frozen=True, slots=True)
+class JumpClientHello:
+    """A Jump Client comes online. The proof's purpose is ``connect``, its subject the client's id."""
+
+    TYPE: ClassVar[str] = "hello"
+    client: Id
+    version: Name
+    proof: Proof
+    capabilities: Capabilities = ()
+    status: Details = field(default_factory=dict)
+    role: str = "jump-client"
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleHello:
+    """A rep's console comes online. The proof's purpose is ``connect``, its subject the credential's text."""
+
+    TYPE: ClassVar[str] = "hello"
+    credential: Token
+    version: Name
+    proof: Proof
+    capabilities: Capabilities = ()
+    role: str = "console"
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """Gateway: the hello was proven. The client pings every ``ping_seconds``."""
+
+    TYPE: ClassVar[str] = "welcome"
+    generation: Id
+    site_version: Name
+    term: Counter
+    statement: Token
+    ping_seconds: Annotated[int, Range(1, 3600)] = 20
+    capabilities: Capabilities = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Gateway: not admitted; the connection is closed after it."""
+
+    TYPE: ClassVar[str] = "refuse"
+    code: Name
+    reason: Sentence = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Invite:
+    """Gateway to Jump Client: join this session at /client/session."""
+
+    TYPE: ClassVar[str] = "invite"
+    session: Id
+    ticket: Token
+    kind: Name
+    options: ShellOptions = ShellOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class ListClients:
+    """Console: which Jump Clients are there?"""
+
+    TYPE: ClassVar[str] = "list"
+    request: Counter
+
+
+@dataclass(frozen=True, slots=True)
+class ListedClient:
+    """A row of ``clients``; ``last_seen`` is a time as ``kernel.clock.format_time`` writes it."""
+
+    id: Id
+    name: Name
+    online: bool
+    version: Annotated[str, Size(0, 256)] = ""
+    platform: Annotated[str, Size(0, 256)] = ""
+    last_seen: Annotated[str, Size(0, 64)] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Clients:
+    """Gateway: a page of the answer to ``list``; the last page has ``more`` false."""
+
+    TYPE: ClassVar[str] = "clients"
+    request: Counter
+    clients: tuple[ListedClient, ...]
+    more: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Console: open a session on this Jump Client."""
+
+    TYPE: ClassVar[str] = "open"
+    request: Counter
+    client: Id
+    kind: Name
+    options: ShellOptions = ShellOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """Gateway: the session exists; attach with this ticket."""
+
+    TYPE: ClassVar[str] = "opened"
+    request: Counter
+    session: Id
+    ticket: Token
+    recorded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Gateway: the request was understood and is not granted."""
+
+    TYPE: ClassVar[str] = "refused"
+    request: Counter
+    code: Name
+    reason: Sentence = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Gateway: open a new connection first (to ``addresses``, else to any known), then close this one with 4412."""
+
+    TYPE: ClassVar[str] = "move"
+    term: Counter
+    statement: Token
+    reason: Sentence = ""
+    addresses: Addresses | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attach:
+    """An end joins its session. The proof's purpose is ``attach``, its subject the ticket's text."""
+
+    TYPE: ClassVar[str] = "attach"
+    ticket: Token
+    counter: Counter
+    proof: Proof
+    version: Name
+    capabilities: Capabilities = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """Gateway: this connection is now the end's; ``peer`` tells whether the other end is there."""
+
+    TYPE: ClassVar[str] = "attached"
+    session: Id
+    generation: Id
+    site_version: Name
+    ticket: Token
+    term: Counter
+    peer: bool
+    recorded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Gateway: the other end came (on its connection with this counter) or went."""
+
+    TYPE: ClassVar[str] = "peer"
+    present: bool
+    counter: Counter = 0
+
+
+@dataclass(frozen=True, slots=True)
+class NewTicket:
+    """Gateway: a renewed ticket for this end; it replaces the one held."""
+
+    TYPE: ClassVar[str] = "ticket"
+    ticket: Token
+
+
+_Positions = Annotated[Mapping[str, Counter], Size(0, 256)]
+
+
+@dataclass(frozen=True, slots=True)
+class Sync:
+    """End to end: per channel the next sequence not yet received, and the next not yet consumed.
+
+    The keys are channel numbers in decimal; a channel that is missing counts as 0 in both.
+    """
+
+    TYPE: ClassVar[str] = "sync"
+    expect: _Positions
+    consumed: _Positions
+
+
+@dataclass(frozen=True, slots=True)
+class EndSession:
+    """Either end: the session is over."""
+
+    TYPE: ClassVar[str] = "end"
+    reason: Sentence = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Gateway to both ends: the session is over; 4410 follows."""
+
+    TYPE: ClassVar[str] = "ended"
+    reason: Sentence = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """A message of a newer version: ignored, or relayed if it is ``to`` the peer."""
+
+    kind: str
+
+
+Message = (
+    Challenge
+    | JumpClientHello
+    | ConsoleHello
+    | Welcome
+    | Refuse
+    | Invite
+    | ListClients
+    | Clients
+    | Open
+    | Opened
+    | Refused
+    | Move
+    | Attach
+    | Attached
+    | Peer
+    | NewTicket
+    | Sync
+    | EndSession
+    | Ended
+)
+
+_PLAIN: Final[Mapping[str, type[Message]]] = {
+    kind.TYPE: kind
+    for kind in (
+        *(Challenge, Welcome, Refuse, Invite, ListClients, Clients, Open, Opened, Refused, Move),
+        *(Attach, Attached, Peer, NewTicket, Sync, EndSession, Ended),
+    )
+}
+_HELLO: Final[Mapping[str, type[JumpClientHello] | type[ConsoleHello]]] = {
+    "jump-client": JumpClientHello,
+    "console": ConsoleHello,
+}
+
+
+def parse(control: frames.Control) -> Message | Unknown:
+    """The message in a CONTROL frame. Raises FrameError for a known type whose fields do not fit."""
+    if control.kind == "hello":
+        role = control.fields.get("role")
+        hello = _HELLO.get(role) if isinstance(role, str) else None
+        if hello is None:
+            raise FrameError(Problem.BAD_MESSAGE, "'role' of hello is not known")
+        return wire_fields.read(hello, control.fields)
+    kind = _PLAIN.get(control.kind)
+    return Unknown(control.kind) if kind is None else wire_fields.read(kind, control.fields)
+
+
+def encode(message: Message) -> bytes:
+    """The WebSocket message that carries it. Raises FrameError if it would be longer than a message may be."""
+    return frames.encode(frames.Control(message.TYPE, wire_fields.write(message)))
+
+
+def goes_to_peer(control: frames.Control) -> bool:
+    """Whether the relay passes this CONTROL on to the other end, unchanged."""
+    return control.kind == Sync.TYPE or control.fields.get("to") == "peer"
+
+
+_CLIENTS_ROOM: Final = frames.MAX_MESSAGE - 128
+
+
+def pages_of_clients(request: int, clients: Sequence[ListedClient]) -> tuple[bytes, ...]:
+    """The answer to ``list`` in as many messages as it needs, each within the size of a message; at least one."""
+    pages: list[list[ListedClient]] = [[]]
+    room = _CLIENTS_ROOM
+    for client in clients:
+        size = len(frames.encode(frames.Control("row", wire_fields.write(client))))
+        if size > room and pages[-1]:
+            pages.append([])
+            room = _CLIENTS_ROOM
+        pages[-1].append(client)
+        room -= size
+    return tuple(encode(Clients(request, tuple(page), more=page is not pages[-1])) for page in pages)
+
+
+@dataclass(frozen=True, slots=True)
+class Resize:
+    """Channel 0, console to Jump Client: the terminal has this size now, in characters."""
+
+    TYPE: ClassVar[str] = "resize"
+    columns: Annotated[int, Range(1, 1000)]
+    rows: Annotated[int, Range(1, 1000)]
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """Channel 0, Jump Client to console: the shell has ended with this status.
+
+    ``output`` is how many bytes it wrote on channel 1 in all: channels overtake each other, so the console has
+    everything only once it has that many.
+    """
+
+    TYPE: ClassVar[str] = "exit"
+    status: Annotated[int, Range(-255, 255)]
+    output: Counter = 0
+
+
+Note = Resize | Exit
+
+
+def parse_note(payload: bytes) -> Note | Unknown:
+    """The message in one DATA payload of channel 0. Raises FrameError if it is none."""
+    values = frames.read_control(payload)
+    match values.kind:
+        case Resize.TYPE:
+            return wire_fields.read(Resize, values.fields)
+        case Exit.TYPE:
+            return wire_fields.read(Exit, values.fields)
+        case other:
+            return Unknown(other)
+
+
+def encode_note(note: Note) -> bytes:
+    """The payload of one DATA frame of channel 0."""
+    return frames.encode(frames.Control(note.TYPE, wire_fields.write(note)))[1:]

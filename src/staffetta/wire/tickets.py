@@ -1,0 +1,120 @@
+"""Tickets: who may attach as which end of which session; and the proofs made and checked at hello and attach.
+
+A ticket is bound to a session, an end and that end's key; without the key it is worth nothing (a stolen or replayed
+one is refused). It lives five minutes and is renewed every two on the live connection.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated, Final
+
+from staffetta.wire import fields as wire_fields
+from staffetta.wire.errors import NotProven
+from staffetta.wire.fields import Counter, Id, Key, Range
+from staffetta.wire.identity import Purpose, SigningKey, check_proof
+from staffetta.wire.messages import Attach, ConsoleHello, EndName, JumpClientHello
+from staffetta.wire.signed import Credential, Typ, claims_of, read_credential, seconds, sign
+
+TICKET_LIFE: Final = timedelta(minutes=5)
+TICKET_RENEWAL: Final = timedelta(minutes=2)
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """The claims of a ticket; ``exp`` in seconds since 1970, ``term`` the site's role term when it was made."""
+
+    session: Id
+    end: EndName
+    key: Key
+    term: Counter
+    exp: Annotated[int, Range(0, 253_402_300_799)]
+
+    def sign(self, site: SigningKey) -> str:
+        """The token that the end shows."""
+        return sign(Typ.TICKET, wire_fields.write(self), site)
+
+
+def make_ticket(session: str, end: EndName, end_key: bytes, term: int, now: datetime, site: SigningKey) -> str:
+    """A ticket good for ``TICKET_LIFE`` from ``now``."""
+    return Ticket(session, end, end_key, term, seconds(now + TICKET_LIFE)).sign(site)
+
+
+def read_ticket(token: str, site_key: bytes, now: datetime, term: int) -> Ticket:
+    """A verified ticket that has not expired.
+
+    Raises NotProven, also for a ticket of a higher term than the site's own: then this appliance is not the primary.
+    """
+    ticket = claims_of(Ticket, Typ.TICKET, token, site_key)
+    if now.timestamp() >= ticket.exp:
+        raise NotProven("The ticket has expired.")
+    if ticket.term > term:
+        raise NotProven("The ticket is of a later role term than this appliance's.")
+    return ticket
+
+
+def make_attach(
+    ticket: str,
+    counter: int,
+    nonce: bytes,
+    certificate: bytes,
+    key: SigningKey,
+    version: str,
+    capabilities: tuple[str, ...] = (),
+) -> Attach:
+    """The end's answer to ``challenge`` at /client/session. ``certificate``: SHA-256 of the TLS peer's leaf."""
+    proof = key.prove(Purpose.ATTACH, nonce, certificate, ticket.encode("utf-8"), counter)
+    return Attach(ticket, counter, proof, version, capabilities)
+
+
+def check_attach(attach: Attach, nonce: bytes, certificate: bytes, site_key: bytes, now: datetime, term: int) -> Ticket:
+    """The ticket of an attach whose signature, time and proof of key hold. Raises NotProven.
+
+    ``certificate`` is the SHA-256 of the leaf that the gateway answered this connection with. The counter is proven
+    with it; that it is above the highest seen is for the caller to check (4409).
+    """
+    ticket = read_ticket(attach.ticket, site_key, now, term)
+    subject = attach.ticket.encode("utf-8")
+    check_proof(ticket.key, attach.proof, Purpose.ATTACH, nonce, certificate, subject, attach.counter)
+    return ticket
+
+
+def make_jump_client_hello(
+    client: str,
+    nonce: bytes,
+    certificate: bytes,
+    key: SigningKey,
+    version: str,
+    capabilities: tuple[str, ...] = (),
+    status: dict[str, str] | None = None,
+) -> JumpClientHello:
+    """A Jump Client's answer to ``challenge`` at /client/connect."""
+    proof = key.prove(Purpose.CONNECT, nonce, certificate, client.encode("utf-8"))
+    return JumpClientHello(client, version, proof, capabilities, status or {})
+
+
+def check_jump_client_hello(hello: JumpClientHello, client_key: bytes, nonce: bytes, certificate: bytes) -> None:
+    """Return if the hello was made with the key this client enrolled; else raise NotProven."""
+    check_proof(client_key, hello.proof, Purpose.CONNECT, nonce, certificate, hello.client.encode("utf-8"))
+
+
+def make_console_hello(
+    credential: str,
+    nonce: bytes,
+    certificate: bytes,
+    key: SigningKey,
+    version: str,
+    capabilities: tuple[str, ...] = (),
+) -> ConsoleHello:
+    """A console's answer to ``challenge`` at /client/connect."""
+    proof = key.prove(Purpose.CONNECT, nonce, certificate, credential.encode("utf-8"))
+    return ConsoleHello(credential, version, proof, capabilities)
+
+
+def check_console_hello(
+    hello: ConsoleHello, nonce: bytes, certificate: bytes, site_key: bytes, now: datetime
+) -> Credential:
+    """The credential of a hello whose signature, time and proof of key hold. Raises NotProven."""
+    credential = read_credential(hello.credential, site_key, now)
+    subject = hello.credential.encode("utf-8")
+    check_proof(credential.key, hello.proof, Purpose.CONNECT, nonce, certificate, subject)
+    return credential

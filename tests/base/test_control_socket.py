@@ -1,0 +1,187 @@
+"""The control socket as its client sees it: real sockets, the real runner, keeper in memory; and the audit log."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from staffetta.base.certificates.service import CertificateService
+from staffetta.base.service.audit import KEPT, LARGEST, AuditLog, Peer
+from staffetta.base.service.control import ControlServer
+from staffetta.base.status import StatusService
+from staffetta.control.appliance import ApplianceControl, ApplianceRefused, EventKind, JobState, from_json, to_json
+from staffetta.control.appliance import Certificate as Shown
+from staffetta.control.paths import ApplianceDescription
+from staffetta.kernel.clock import utc_now
+from staffetta.kernel.errors import Damaged, Unavailable
+from staffetta.packages import Kind
+from vendor.publisher import Publisher
+
+from .machine import Machine
+
+DESCRIPTION = ApplianceDescription(
+    "one", "support.example.test", "https://127.0.0.1:9443", "https://support.example.test", (), "https://updates"
+)
+
+
+class Office:
+    """A machine with its control socket open."""
+
+    def __init__(self, machine: Machine, publisher: Publisher) -> None:
+        self.machine, self.publisher = machine, publisher
+        self.updates = machine.updates()
+        self.path = machine.paths.control_socket
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(str(self.path))
+        self.listener.listen(64)
+
+    async def open(self) -> None:
+        self.machine.run()
+        while self.machine.holder is None or not self.machine.processes[self.machine.holder].journal.is_held:
+            await asyncio.sleep(0.001)
+        installs = self.machine.processes[self.machine.holder]
+        paths = self.machine.paths
+        status = StatusService(paths, DESCRIPTION, self.machine, self.machine, installs, self.updates)
+        certificates = CertificateService(paths, DESCRIPTION)
+        certificates.ensure()
+        self.server = ControlServer(status, installs, self.updates, certificates, AuditLog(paths.base / "audit.jsonl"))
+        await self.server.accept_on([self.listener])
+
+    async def close(self) -> None:
+        await self.server.close()
+        await self.machine.close()
+        self.listener.close()
+
+    def audit(self) -> list[dict[str, object]]:
+        return [json.loads(line) for line in (self.machine.paths.base / "audit.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture
+async def office(tmp_path: Path) -> AsyncIterator[Office]:
+    folder = Path(tempfile.mkdtemp(prefix="stc-"))
+    publisher = Publisher(tmp_path / "vendor")
+    for kind in (Kind.BASE, Kind.SITE):
+        publisher.release(kind, "1.0")
+    publisher.release(Kind.SITE, "1.1", eula=b"Be kind.\n")
+    installed = {}
+    for kind in (Kind.BASE, Kind.SITE):
+        installed[kind] = folder / "old" / kind.value / "1.0"
+        installed[kind].mkdir(parents=True)
+        (installed[kind] / "manifest.json").touch()
+    machine = Machine(folder / "a", publisher.root, installed)
+    machine.paths.certificates.mkdir()
+    one = Office(machine, publisher)
+    await one.open()
+    yield one
+    await one.close()
+    shutil.rmtree(folder)
+
+
+@pytest.mark.req("U3", "U4", "U8")
+async def test_an_uploaded_bundle_is_installed_and_followed(office: Office) -> None:
+    bundle = office.publisher.bundle("site/site-1.1.tar.zst")
+
+    def work() -> list[str]:
+        with ApplianceControl(office.path) as control:
+            with pytest.raises(ApplianceRefused, match="licence agreement") as refused:
+                control.install_file(bundle, "ann")
+            assert (refused.value.code, refused.value.http_status, refused.value.exit_status) == (
+                "eula-not-accepted",
+                403,
+                3,
+            )
+            eula = control.eula()
+            assert (eula.text, eula.accepted) == ("Be kind.\n", False)
+            control.accept_eula(eula.sha256, "ann")
+            assert control.eula().accepted_by == "ann"
+            job = control.install_file(bundle, "ann")
+            steps = [event for event in control.watch(job) if event.kind is not EventKind.PROGRESS]
+            assert steps[-1].state is JobState.COMMITTED
+            assert control.job(job).version == "1.1"
+            assert [one.id for one in control.jobs()] == [job]
+            assert control.status().site_version == "1.1"
+            return [event.step for event in steps]
+
+    steps = await asyncio.to_thread(work)
+    assert steps[:3] == ["verify", "reserve", "download"]
+    uploads = office.machine.paths.base / "packages/uploads"
+    assert [path.name for path in uploads.iterdir() if path.suffix == ".part"] == []
+    lines = office.audit()
+    assert {(line["uid"], line["pid"]) for line in lines} == {(os.getuid(), os.getpid())}
+    assert ("ann", "POST", "/v1/eula", 200) in {
+        (line["actor"], line["method"], line["path"], line["status"]) for line in lines
+    }
+    assert any(line["status"] == 403 and str(line["path"]).startswith("/v1/installs/upload") for line in lines)
+
+
+async def test_refusals_come_with_code_sentence_and_status(office: Office) -> None:
+    def work() -> None:
+        with ApplianceControl(office.path) as control:
+            for ask, status, code in (
+                (lambda: control.install("site/none", "ann"), 404, "not-found"),
+                (lambda: control.install("site/none", ""), 400, "invalid-request"),
+                (lambda: control.job("job-x"), 404, "not-found"),
+                (lambda: list(control.watch("job-x")), 404, "not-found"),
+                (lambda: control.eula(), 404, "not-found"),
+                (lambda: control.replace_certificate("site", "x", "ann"), 400, "certificate-refused"),
+                (lambda: control.replace_certificate("mail", "x", "ann"), 404, "not-found"),
+            ):
+                with pytest.raises(ApplianceRefused) as refused:
+                    ask()
+                assert (refused.value.http_status, refused.value.code) == (status, code)
+                assert refused.value.message.endswith(".")
+            found = control.check_updates("ann")
+            assert found.error is not None
+            status = control.status()
+            assert (status.name, status.base_version, status.site_version) == ("one", "1.0", "1.0")
+            assert {one.name for one in control.certificates()} == {"site", "appliance"}
+
+    await asyncio.to_thread(work)
+
+
+async def test_a_closed_socket_says_to_try_again(office: Office) -> None:
+    await office.server.stop_accepting()
+    office.listener.close()
+    with pytest.raises(Unavailable, match="try again in a moment"), ApplianceControl(office.path) as control:
+        await asyncio.to_thread(control.status)
+
+
+async def test_another_generation_takes_the_socket_without_a_gap(office: Office) -> None:
+    """What connects between two generations waits in the kernel's queue, and is answered by the next."""
+    await office.server.stop_accepting()
+
+    def ask() -> str:
+        with ApplianceControl(office.path) as control:
+            return control.status().name
+
+    asking = asyncio.create_task(asyncio.to_thread(ask))
+    await asyncio.sleep(0)
+    await office.server.accept_on([office.listener])
+    assert await asking == "one"
+
+
+def test_values_survive_the_wire_and_damage_is_noticed() -> None:
+    shown = Shown("site", "a", "b", ("c",), utc_now(), utc_now(), ("d",), "e")
+    data = json.loads(json.dumps(to_json(shown)))
+    assert from_json(Shown, {**data, "newer": 1}) == shown
+    for wrong in ({**data, "sans": "c"}, {**data, "not_after": 5}, {k: v for k, v in data.items() if k != "name"}, []):
+        with pytest.raises(Damaged):
+            from_json(Shown, wrong)
+
+
+def test_the_audit_log_turns_over_and_keeps_the_newest(tmp_path: Path) -> None:
+    log = AuditLog(tmp_path / "audit.jsonl")
+    for number in range(KEPT + 3):
+        (tmp_path / "audit.jsonl").write_bytes(b" " * LARGEST)
+        log.write(utc_now(), Peer(1, 2, 3), f"a{number}", "POST", "/", 200, durable=True)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == sorted(f"audit.jsonl.{number}" for number in range(1, KEPT + 1))
+    assert f'"a{KEPT + 2}"' in (tmp_path / "audit.jsonl.1").read_text()

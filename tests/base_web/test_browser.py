@@ -1,0 +1,152 @@
+"""A real browser at the real door: sign in, change the password, install an update and watch it end."""
+
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import pytest
+from playwright.sync_api import Page, sync_playwright
+
+from staffetta.control.appliance import EventKind, InstallEvent, JobState
+
+from .real_pages import NEW_PASSWORD, RealPages, real_pages
+from .tls_door import door_before
+
+CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+FLAGS = [
+    "--no-sandbox",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+pytestmark = [pytest.mark.browser, pytest.mark.live]
+os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # playwright runs a loop in this thread
+
+
+@dataclass
+class Visit:
+    """A browser window at the appliance, with everything its console complained of."""
+
+    page: Page
+    address: str
+    pages: RealPages
+    complaints: list[str] = field(default_factory=list)
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[tuple[RealPages, str]]:
+    listener = socket.create_server(("127.0.0.1", 0))
+    address = f"https://127.0.0.1:{listener.getsockname()[1]}"
+    with real_pages() as pages, door_before(pages.socket, listener, pages.folder / "door.pem"):
+        yield pages, address
+
+
+@pytest.fixture(params=["light", "dark"])
+def visit(request: pytest.FixtureRequest, served: tuple[RealPages, str]) -> Iterator[Visit]:
+    pages, address = served
+    pages.control.forget()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        context = browser.new_context(ignore_https_errors=True, color_scheme=request.param)
+        context.set_default_timeout(30_000)
+        window = context.new_page()
+        visit = Visit(window, address, pages)
+        window.on("console", lambda said: visit.complaints.append(said.text) if said.type == "error" else None)
+        window.on("pageerror", lambda error: visit.complaints.append(str(error)))
+        yield visit
+        assert window.locator("html").get_attribute("data-bs-theme") == request.param
+        browser.close()
+    assert visit.complaints == []
+
+
+def sign_in(visit: Visit) -> None:
+    """Sign in, and change the password when that is asked."""
+    page, pages = visit.page, visit.pages
+    page.goto(f"{visit.address}/appliance/")
+    page.get_by_label("User name").fill("admin")
+    page.get_by_label("Password").fill(pages.password)
+    page.keyboard.press("Enter")
+    if pages.password != NEW_PASSWORD:
+        page.get_by_label("Old password").fill(pages.password)
+        page.get_by_label("New password", exact=True).fill(NEW_PASSWORD)
+        page.get_by_label("New password again").fill(NEW_PASSWORD)
+        page.get_by_role("button", name="Change password").click()
+        pages.password = NEW_PASSWORD
+    page.get_by_role("heading", name="Basics").wait_for()
+
+
+@pytest.mark.req("H3", "U2", "U3", "U8", "U9")
+def test_from_the_first_sign_in_to_an_installed_update(visit: Visit) -> None:
+    sign_in(visit)
+    page, control = visit.page, visit.pages.control
+    page.get_by_role("link", name="Updates").click()
+    accept = page.get_by_role("button", name="Accept")
+    assert accept.is_disabled()
+    page.get_by_label("I have read the licence agreement and accept it.").check()
+    accept.click()
+    page.get_by_role("button", name="Check for updates").click()
+    base, site = page.locator("[data-target]").all()
+    assert site.get_by_role("button", name="Install this update").is_disabled()
+    assert "Install base 1.1 first." in site.inner_text()
+    assert "3 sessions are live" in page.locator("main").inner_text()
+    base.get_by_role("button", name="Install this update").click()
+
+    page.locator("[data-step=verify]").wait_for()
+    control.tell(control.step(2, "download"))
+    page.locator("[data-step=download][data-state=running]").wait_for()
+    control.tell(InstallEvent(None, EventKind.PROGRESS, "download", "", 6_000_000, 24_000_000))
+    bar = page.get_by_role("progressbar", name="Download")
+    bar.wait_for()
+    assert (bar.get_attribute("value"), bar.get_attribute("max")) == ("6000000", "24000000")
+
+    opened = len(control.opened_after)
+    control.move()  # base is replaced: the page must open the stream again and go on
+    for number, name in enumerate(("stage", "check", "activate"), 3):
+        control.tell(control.step(number, name))
+    page.locator("[data-step=activate]").wait_for()
+    assert len(control.opened_after) > opened
+    control.end(6, JobState.COMMITTED, "base 1.1 is installed.")
+    page.get_by_role("heading", name="Installed").wait_for()
+    assert "base 1.1 is installed." in page.locator("main").inner_text()
+    assert page.locator("[data-step=activate]").get_attribute("data-state") == "done"
+    assert page.locator("[data-live]").get_attribute("data-live-state") == "ended"
+
+
+def test_the_page_of_basics_keeps_itself_current(visit: Visit) -> None:
+    sign_in(visit)
+    control = visit.pages.control
+    assert "128" in visit.page.locator("main").inner_text()
+    control.status = replace(control.status, clients_online=129)
+    visit.page.locator("main").get_by_text("129").wait_for()
+
+
+def test_everything_can_be_reached_by_keyboard(visit: Visit) -> None:
+    sign_in(visit)
+    page = visit.page
+    reached = set()
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate("(document.activeElement.textContent || '').trim()"))
+    for name in ("Skip to the content", "Basics", "Certificates", "Updates", "Change password", "Sign out"):
+        assert name in reached
+    page.goto(f"{visit.address}/appliance/")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "content"
+
+
+def test_no_page_is_wider_than_a_phone_and_the_menu_opens(visit: Visit) -> None:
+    sign_in(visit)
+    page = visit.page
+    page.set_viewport_size({"width": 360, "height": 740})
+    for path in ("", "updates", "security/certificates", "change-password"):
+        page.goto(f"{visit.address}/appliance/{path}")
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), path
+    updates = page.get_by_role("link", name="Updates")
+    assert not updates.is_visible()
+    page.get_by_text("Menu", exact=True).click()
+    updates.click()
+    page.get_by_role("heading", name="Available updates").wait_for()

@@ -1,0 +1,318 @@
+"""Sessions: who may open one, the fence, pauses, silence, segments, and the reports made of it all."""
+
+import csv
+import hashlib
+import io
+import json
+import os
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from django.test import Client
+from hypothesis import given
+from hypothesis import strategies as st
+from own_site import body_of, enrolled
+
+from staffetta.kernel.clock import utc_now
+from staffetta.site.accounts import service as accounts
+from staffetta.site.accounts.models import Account
+from staffetta.site.accounts.permissions import Allowed
+from staffetta.site.data import blobs, records
+from staffetta.site.data.errors import BlobDamaged
+from staffetta.site.data.models import Blob, Record
+from staffetta.site.fleet import service as fleet
+from staffetta.site.support import service, stories
+from staffetta.site.support.errors import BadAttach, Fenced, SessionOver, SessionRefused, SessionUnknown
+from staffetta.site.support.pauses import Before, pause_before
+from staffetta.site.support.recording import Recorder
+from staffetta.wire import frames
+from staffetta.wire.messages import EndName
+
+T0 = datetime.fromisoformat("2026-11-24T05:00:00+00:00")
+
+
+@pytest.fixture
+def rita(person: Callable[..., Account]) -> Account:
+    """A rep."""
+    return person("rita", Allowed.START_SESSIONS, Allowed.VIEW_REPORTS)
+
+
+@pytest.fixture
+def session(rita: Account) -> str:
+    """An open session of the rep with a computer."""
+    return service.open_session(rita.pk, enrolled("till"), "shell").id
+
+
+def _attach(session: str, end: str, counter: int, generation: str = "site-a", at: datetime | None = None) -> int | None:
+    return service.note_attached(session, end, counter, generation, "1.0", at or utc_now()).pause_ms
+
+
+def test_only_reps_with_known_clients_open_sessions(rita: Account, person: Callable[..., Account]) -> None:
+    client, revoked = enrolled("till"), enrolled("old")
+    fleet.revoke_client("admin", revoked)
+    clerk = person("clerk", Allowed.VIEW_REPORTS)
+    for rep, wanted, reason in (
+        (clerk.pk, client, "may-not-start-sessions"),
+        ("nobody", client, "may-not-start-sessions"),
+        (rita.pk, "unknown", "client-unknown"),
+        (rita.pk, revoked, "client-revoked"),
+    ):
+        with pytest.raises(SessionRefused) as refused:
+            service.open_session(rep, wanted, "shell")
+        assert refused.value.reason == reason
+    assert service.live_sessions() == ()
+    accounts.disable(Account.objects.get(username="admin"), rita.pk)
+    with pytest.raises(SessionRefused):
+        service.open_session(rita.pk, client, "shell")
+
+
+def test_an_attach_must_have_a_higher_counter_than_all_before(session: str) -> None:
+    _attach(session, "console", 1)
+    _attach(session, "console", 5, "site-b")
+    for counter in (5, 4, 1, 0):
+        with pytest.raises(Fenced):
+            _attach(session, "console", counter)
+    _attach(session, "jump-client", 1)
+    assert service.session(session).counters == {"console": 5, "jump-client": 1}
+
+
+@pytest.mark.parametrize(("end", "counter"), [("rep", 1), ("console", -1), ("console", 2**63)])
+def test_what_is_no_end_or_counter_is_refused(session: str, end: str, counter: int) -> None:
+    with pytest.raises(BadAttach):
+        _attach(session, end, counter)
+
+
+def test_nobody_attaches_to_a_session_that_is_over_or_unknown(session: str) -> None:
+    assert service.end_session(session, "console")
+    assert not service.end_session(session, "jump-client")
+    with pytest.raises(SessionOver):
+        _attach(session, "console", 1)
+    with pytest.raises(SessionUnknown):
+        _attach("unknown", "console", 1)
+    assert service.session(session).end_reason == "console"
+    assert service.live_sessions() == ()
+
+
+@given(st.booleans(), st.booleans(), st.booleans(), st.integers(0, 10**6))
+def test_pauses(present: bool, same_process: bool, same_generation: bool, away: int) -> None:
+    before = Before(
+        present,
+        T0,
+        "p1" if same_process else "p0",
+        "g1" if same_generation else "g0",
+        T0 - timedelta(milliseconds=50),
+    )
+    pause = pause_before(before, "p1", "g1", T0 + timedelta(milliseconds=away))
+    if not present:
+        assert pause == away
+    elif same_process or not same_generation:
+        assert pause == 0
+    else:
+        assert pause == away + 50
+
+
+def test_the_first_attach_has_no_pause_and_later_ones_are_measured(session: str) -> None:
+    assert _attach(session, "console", 1, at=T0) is None
+    service.note_detached(session, "console", 1, T0 + timedelta(seconds=1), "lost")
+    assert _attach(session, "console", 2, at=T0 + timedelta(seconds=1.25)) == 250
+    assert _attach(session, "console", 3, "site-b", at=T0 + timedelta(seconds=2)) == 0
+    # the goodbye of the connection that was replaced comes late and means nothing
+    service.note_detached(session, "console", 2, T0 + timedelta(seconds=3))
+    assert _attach(session, "console", 4, "site-b", at=T0 + timedelta(seconds=4)) == 0
+
+
+def test_the_pause_after_a_killed_process_is_told_at_its_longest(session: str) -> None:
+    fleet.heartbeat("site-a", "1.0", [])
+    beat = utc_now()
+    _attach(session, "console", 1)
+    records.draw_incarnation()
+    pause = _attach(session, "console", 2, at=beat + timedelta(seconds=2))
+    assert pause is not None and 1900 < pause < 2500
+
+
+def test_every_event_is_a_record_at_once(session: str) -> None:
+    _attach(session, "console", 1)
+    service.note_detached(session, "console", 1, utc_now(), "silent")
+    service.end_session(session, "console")
+    kinds = [record.kind for record in Record.objects.filter(kind__startswith="session.").order_by("pk")]
+    assert kinds == ["session.opened", "session.attached", "session.detached", "session.ended"]
+
+
+def test_a_probe_session_leaves_no_record(db: None, tmp_path: Path) -> None:
+    before = Record.objects.count()
+    probe = service.open_session("", "", "shell", probe=True, recorded=False).id
+    _attach(probe, "console", 1)
+    service.note_detached(probe, "console", 1, utc_now())
+    (tmp_path / "segment").write_bytes(b"x")
+    service.add_segment(probe, tmp_path / "segment", hashlib.sha256(b"x").hexdigest(), 1)
+    service.end_session(probe, "proven")
+    assert Record.objects.count() == before
+    assert service.count_live_sessions() == 0
+    assert not Blob.objects.exists()
+
+
+def test_a_session_ends_when_both_ends_have_been_gone_long(session: str) -> None:
+    now = utc_now()
+    fleet.heartbeat("site-a", "1.0", [])
+    _attach(session, "console", 1, at=now)
+    _attach(session, "jump-client", 1, at=now)
+    later = now + service.ENDS_GIVE_UP_AFTER
+    assert service.expire_silent(now) == ()
+    service.note_detached(session, "console", 1, now)
+    assert service.expire_silent(now) == ()
+    assert service.expire_silent(now + timedelta(seconds=5)) == ()
+    service.note_detached(session, "jump-client", 1, now)
+    assert service.expire_silent(now) == ()
+    assert service.expire_silent(later - timedelta(seconds=1)) == ()
+    assert service.expire_silent(later + timedelta(seconds=1)) == (session,)
+    assert service.session(session).end_reason == "silent"
+
+
+def test_an_end_that_comes_back_keeps_the_session(session: str) -> None:
+    now = utc_now()
+    assert service.expire_silent(now) == ()  # nobody has attached yet
+    _attach(session, "console", 1, at=now + timedelta(minutes=5))
+    assert service.expire_silent(now + timedelta(minutes=7)) == ()
+    assert service.count_live_sessions() == 1
+
+
+def test_ends_of_a_dead_process_get_their_whole_time_to_come_back(session: str) -> None:
+    now = utc_now()
+    fleet.heartbeat("site-a", "1.0", [])
+    _attach(session, "console", 1)
+    records.draw_incarnation()
+    fleet.heartbeat("site-a", "1.0", [])
+    from staffetta.site.fleet.models import GatewayProcess
+
+    GatewayProcess.objects.exclude(pk=records.current_incarnation()).update(beat_at=now - timedelta(hours=1))
+    assert service.expire_silent(now) == ()
+    assert service.expire_silent(now + timedelta(minutes=5)) == ()
+
+
+def _segment(folder: Path, data: bytes) -> tuple[Path, str, int]:
+    path = folder / os.urandom(4).hex()
+    path.write_bytes(data)
+    return path, hashlib.sha256(data).hexdigest(), len(data)
+
+
+def test_a_segment_becomes_a_blob_once(
+    session: str, tmp_path: Path, django_capture_on_commit_callbacks: object
+) -> None:
+    path, sha256, size = _segment(tmp_path, b"frames")
+    with django_capture_on_commit_callbacks(execute=True):  # type: ignore[operator]
+        service.add_segment(session, path, sha256, size)
+    assert not path.exists()
+    assert blobs.path_of(sha256).read_bytes() == b"frames"
+    service.add_segment(session, path, sha256, size)  # a repetition after a crash
+    service.add_segment(session, *_segment(tmp_path, b"frames"))
+    assert stories.story(session).summary.segments == 1
+    blobs.release(sha256)
+    assert Blob.objects.count() == 1  # the report holds it
+
+
+def test_a_segment_is_lost_by_no_kill_before_the_commit(session: str, tmp_path: Path) -> None:
+    path, sha256, size = _segment(tmp_path, b"frames")
+    from django.db import transaction
+
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        service.add_segment(session, path, sha256, size)
+        raise ZeroDivisionError
+    assert path.read_bytes() == b"frames"
+    service.add_segment(session, path, sha256, size)
+    assert stories.story(session).summary.recorded_bytes == 6
+
+
+def test_a_damaged_segment_is_refused_and_kept(session: str, tmp_path: Path) -> None:
+    path, sha256, size = _segment(tmp_path, b"frames")
+    for wrong in ((sha256, size + 1), ("0" * 64, size)):
+        with pytest.raises(BlobDamaged):
+            service.add_segment(session, path, *wrong)
+    assert path.exists()
+    with pytest.raises(SessionUnknown):
+        service.add_segment("unknown", path, sha256, size)
+
+
+@pytest.mark.req("S2", "S8")
+def test_a_session_is_told_in_pages_and_to_programs(
+    browser: Callable[..., Client], rita: Account, session: str
+) -> None:
+    _attach(session, "console", 1, "site-a", T0)
+    _attach(session, "jump-client", 1, "site-a", T0)
+    service.note_detached(session, "console", 1, T0 + timedelta(seconds=1), "silent")
+    _attach(session, "console", 2, "site-b", T0 + timedelta(seconds=1.5))
+    client = browser(rita)
+    live = client.get("/login/status/information").text
+    assert f"/login/reports/sessions/{session}" in live
+    service.end_session(session, "console", utc_now() + timedelta(minutes=2))
+    told = client.get(f"/login/reports/sessions/{session}.json").json()
+    assert told["rep"]["name"] == "rita" and told["client"]["name"] == "till"
+    assert told["generations"] == ["site-a", "site-b"]
+    assert told["counters"] == {"console": 2, "jump-client": 1}
+    assert (told["attaches"], told["resumes"], told["longest_pause_ms"]) == (3, 1, 500)
+    assert told["end_reason"] == "console" and told["ended"] is not None
+    assert {event["event"] for event in told["story"]} == {"opened", "attached", "detached", "ended"}
+    (resumed,) = (event for event in told["story"] if event.get("counter") == 2)
+    assert (resumed["generation"], resumed["version"], resumed["pause_ms"]) == ("site-b", "1.0", 500)
+    for address in ("/login/reports/sessions.json", "/reports/sessions.json"):
+        assert client.get(address).json()["sessions"] == [told]
+    assert client.get(f"/reports/sessions/{session}.json").json() == told
+    page = client.get(f"/login/reports/sessions/{session}").text
+    assert "site-a → site-b" in page and "pause 500 ms" in page and "rita with till" in page
+    listed = client.get("/login/reports/sessions").text
+    assert "rita" in listed and "500 ms" in listed
+    assert "No session matches" in client.get("/login/reports/sessions?search=nobody").text
+
+
+@pytest.mark.req("S2")
+def test_the_list_is_exported_for_spreadsheets(browser: Callable[..., Client], person: Callable[..., Account]) -> None:
+    rep = person("rita", Allowed.START_SESSIONS, Allowed.VIEW_REPORTS)
+    session = service.open_session(rep.pk, enrolled('=1+1, "x"'), "shell").id
+    service.end_session(session, "console")
+    answer = browser(rep).get("/login/reports/sessions.csv")
+    assert answer["Content-Type"].startswith("text/csv")
+    rows = list(csv.DictReader(io.StringIO(answer.content.decode())))
+    assert len(rows) == 1
+    assert (rows[0]["id"], rows[0]["rep_name"], rows[0]["client_name"]) == (session, "rita", '\'=1+1, "x"')
+    assert rows[0]["recorded"] == "yes" and rows[0]["longest_pause_ms"] == ""
+
+
+def _record(folder: Path, session: str, texts: list[tuple[EndName, int, bytes]]) -> None:
+    """Record frames with the gateway's recorder and hand the sealed segments over."""
+    recorder = Recorder(folder, f"site-{os.urandom(3).hex()}")
+    for end, sequence, text in texts:
+        message = frames.encode(frames.Data(1, sequence, sequence * 1000, text))
+        recorder.write(session, end, message, 10**15 + sequence * 1000, 0.0)
+    for segment in recorder.finish(session):
+        sealed = recorder.seal(segment)
+        service.add_segment(session, sealed.path, sealed.sha256, sealed.size)
+        recorder.taken(sealed)
+
+
+@pytest.mark.req("S2")
+def test_the_recording_is_joined_from_its_segments(
+    browser: Callable[..., Client], rita: Account, session: str, tmp_path: Path
+) -> None:
+    """Two generations recorded overlapping parts; one segment is damaged on the disk afterwards."""
+    ours, theirs = EndName.JUMP_CLIENT, EndName.CONSOLE
+    _record(tmp_path / "a", session, [(ours, 0, b"hel"), (theirs, 0, b"typed"), (ours, 1, b"lo ")])
+    _record(tmp_path / "b", session, [(ours, 1, b"lo "), (ours, 2, b"world")])
+    client = browser(rita)
+    answer = client.get(f"/login/reports/sessions/{session}/recording.cast")
+    assert answer["Content-Disposition"] == f'attachment; filename="{session}.cast"'
+    header, *events = [json.loads(line) for line in body_of(answer).splitlines()]
+    assert (header["version"], header["width"], header["height"]) == (2, 80, 24)
+    assert header["title"] == "rita, till"
+    assert "".join(text for _, kind, text in events if kind == "o") == "hello world"
+    assert [text for _, kind, text in events if kind == "i"] == ["typed"]
+    assert "Download recording" in client.get(f"/login/reports/sessions/{session}").text
+
+    last = stories.SessionReport.objects.get(pk=session).segments.last()
+    assert last is not None
+    blobs.path_of(last.sha256).write_bytes(b"damaged")
+    answer = client.get(f"/login/reports/sessions/{session}/recording.cast")
+    header, *events = [json.loads(line) for line in body_of(answer).splitlines()]
+    assert header["title"] == "rita, till (1 of 2 segments missing or damaged)"
+    assert events
+    assert client.get("/login/reports/sessions/unknown/recording.cast").status_code == 404

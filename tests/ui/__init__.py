@@ -1,0 +1,1 @@
+"""Tests of the common look and of signing in."""
