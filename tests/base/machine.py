@@ -99,6 +99,7 @@ class Machine:
         self.gate = KillingGate()
         self.done: list[tuple[Effect, str | None]] = []
         self.proved: set[str] = set()
+        self.failing_task = ""
         self.tasks_run: list[tuple[str, str, str]] = []
         self.processes: dict[str, Installs] = {}
         self.holder: str | None = None
@@ -148,6 +149,8 @@ class Machine:
 
     async def task(self, program: str, version: str, task: str) -> TaskResult:
         self.tasks_run.append((program, version, task))
+        if task == self.failing_task:
+            return TaskResult(7, '{"error": "x", "message": "The table is odd."}\n')
         return TaskResult(0, '{"ok": true}\n')
 
     # Private sockets, as the steps ask them

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from staffetta.base.errors import JobUnderWay, RunnerEnded
-from staffetta.base.installs.plan import Effect
+from staffetta.base.installs.plan import Effect, GenerationState
 from staffetta.base.installs.record import JobRecord
 from staffetta.base.installs.service import Wanted
 from staffetta.base.installs.states import STEPS, InstallState
@@ -21,7 +21,7 @@ from staffetta.releases import ReleaseTree, open_bundle
 from vendor.publisher import NOW, Publisher
 
 from .machine import KillingGate, Machine
-from .simulated import Behaviour
+from .simulated import Behaviour, Simulated
 
 OLD, NEW = Version("1.0"), Version("1.1")
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
@@ -128,6 +128,19 @@ async def test_a_site_is_installed_step_by_step(make: Callable[..., Machine], fi
     tasks = [("site", "1.0", "snapshot"), ("site", "1.1", "migrate")]
     assert machine.tasks_run == (tasks[1:] if first else tasks)
     assert len(entries) * 2 < GATES
+
+
+@pytest.mark.req("U10")
+async def test_what_is_still_running_is_not_pruned(make: Callable[..., Machine]) -> None:
+    machine = make()
+    tree = machine.trees[Kind.SITE]
+    for version in ("0.8", "0.9"):
+        (tree.root / version).mkdir()
+    draining = Simulated("site-0", Version("0.9"), GenerationState.DRAINING, confirmed=True, age=-(10**6))
+    machine.keepers[Kind.SITE].generations.append(draining)
+    job = await machine.work(wanted(Kind.SITE))
+    assert job.state is InstallState.COMMITTED
+    assert tree.versions() == (Version("0.9"), OLD, NEW)
 
 
 @pytest.mark.req("U10")
@@ -260,3 +273,15 @@ async def test_a_damaged_journal_is_said_and_nothing_is_installed(make: Callable
         await asyncio.sleep(0.001)
     with pytest.raises(RunnerEnded, match="support bundle"):
         await machine.processes[machine.holder].begin(wanted(Kind.SITE))
+
+
+@pytest.mark.req("U10")
+@pytest.mark.parametrize("task", ["snapshot", "migrate"])
+async def test_a_task_that_fails_undoes_the_job_with_its_reason(make: Callable[..., Machine], task: str) -> None:
+    machine = make()
+    machine.failing_task = task
+    job = await machine.work(wanted(Kind.SITE))
+    check_end(machine, job, Kind.SITE)
+    assert job.state is InstallState.UNDONE
+    assert f"({task} ended with status 7): The table is odd." in (job.reason or "")
+    assert not [one for one in machine.keepers[Kind.SITE].generations if one.version == NEW]

@@ -1,6 +1,5 @@
 """A real browser at the real door: sign in, change the password, install an update and watch it end."""
 
-import os
 import shutil
 import socket
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from playwright.sync_api import Page, sync_playwright
 
 from staffetta.control.appliance import EventKind, InstallEvent, JobState
 
-from .real_pages import NEW_PASSWORD, RealPages, real_pages
+from .real_pages import NEW_PASSWORD, RealPages, real_pages, wait_until
 from .tls_door import door_before
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
@@ -23,7 +22,6 @@ FLAGS = [
     "--no-first-run",
 ]
 pytestmark = [pytest.mark.browser, pytest.mark.live]
-os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # playwright runs a loop in this thread
 
 
 @dataclass
@@ -104,10 +102,10 @@ def test_from_the_first_sign_in_to_an_installed_update(visit: Visit) -> None:
 
     opened = len(control.opened_after)
     control.move()  # base is replaced: the page must open the stream again and go on
+    wait_until("the page opens its stream again", lambda: len(control.opened_after) > opened)
     for number, name in enumerate(("stage", "check", "activate"), 3):
         control.tell(control.step(number, name))
     page.locator("[data-step=activate]").wait_for()
-    assert len(control.opened_after) > opened
     control.end(6, JobState.COMMITTED, "base 1.1 is installed.")
     page.get_by_role("heading", name="Installed").wait_for()
     assert "base 1.1 is installed." in page.locator("main").inner_text()

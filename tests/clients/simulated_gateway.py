@@ -200,7 +200,7 @@ class Gateway:
         self.generation = generation
         self.version = version
         self.leaf = leaf
-        self.port = 0
+        self.ports: list[int] = []
         self._deaf: set[int] = set()
         self.connections = 0
         self._certificate = certificate
@@ -209,7 +209,11 @@ class Gateway:
         self._consoles: set[Socket] = set()
         self._ends: dict[int, Socket] = {}
         self._runner: web.AppRunner | None = None
-        self._site: web.TCPSite | None = None
+        self._listening: list[web.TCPSite] = []
+
+    @property
+    def port(self) -> int:
+        return self.ports[0]
 
     @property
     def address(self) -> str:
@@ -226,11 +230,17 @@ class Gateway:
         app.router.add_get("/client/session", self._session)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        tls.load_cert_chain(self._certificate)
-        self._site = web.TCPSite(self._runner, HOST, port, ssl_context=tls, reuse_address=True)
-        await self._site.start()
-        self.port = self._runner.addresses[0][1]
+        self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._tls.load_cert_chain(self._certificate)
+        await self.listen(port)
+
+    async def listen(self, port: int) -> None:
+        """Answer on one more port."""
+        assert self._runner is not None
+        site = web.TCPSite(self._runner, HOST, port, ssl_context=self._tls, reuse_address=True)
+        await site.start()
+        self._listening.append(site)
+        self.ports.append(self._runner.addresses[-1][1])
 
     async def stop(self) -> None:
         """Go as a killed process goes: every connection breaks."""
@@ -254,9 +264,10 @@ class Gateway:
         self._deaf = {socket.number for socket in (*self._ends.values(), *self._present.values())}
 
     async def move(self, to: "Gateway") -> None:
-        """Stop accepting and ask everybody to go to another gateway, sessions first."""
-        assert self._site is not None
-        await self._site.stop()
+        """Let another gateway accept, also on our ports, and ask everybody to go there, sessions first."""
+        for listening, port in zip(self._listening, self.ports, strict=True):
+            await listening.stop()
+            await to.listen(port)
         move = messages.Move(1, self.site.statement(), "drain", (to.address,))
         self._do(self._relay.handle(relays.Moved(move)))
         for socket in self._present.values():

@@ -118,7 +118,7 @@ def test_a_silent_gateway_is_left_after_two_seconds(world: World, site: Site, ga
     assert 1900 < pause < 3900, "from the last sign of life, not from its discovery"
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, 2, *(pytest.param(seed, marks=pytest.mark.soak) for seed in range(3, 13))])
 def test_random_losses_moves_and_restarts_lose_nothing(
     world: World, site: Site, gateway: Gateway, tmp_path: Path, seed: int
 ) -> None:
@@ -141,9 +141,11 @@ def test_random_losses_moves_and_restarts_lose_nothing(
                 site.run(here.move(after))
                 here = after
             case "restart":
-                port = here.port
+                ports = list(here.ports)
                 site.run(here.stop())
-                here = site.gateway(f"site-{number}", f"1.{number}.0", port)
+                here = site.gateway(f"site-{number}", f"1.{number}.0", ports[0])
+                for port in ports[1:]:
+                    site.run(here.listen(port))
     typist.type_for(0.5)
     typist.finish()
     # What was recorded on the way is the union of numbered frames: nothing missing.

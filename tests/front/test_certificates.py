@@ -67,6 +67,7 @@ def test_a_key_that_does_not_fit_is_refused(tmp_path: Path) -> None:
         CertificateStore(tmp_path / "missing.pem")
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 async def test_old_protocol_versions_are_refused(open_door: OpenDoor) -> None:
     _, port = await open_door(web.Application())
     old = untrusting()

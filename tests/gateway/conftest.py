@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import django
 import pytest
+from django.conf import settings
 
 SETTINGS = "staffetta.site.web.settings"
 if os.environ.setdefault("DJANGO_SETTINGS_MODULE", SETTINGS) != SETTINGS:
@@ -32,9 +33,14 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session", autouse=True)
 def database(django_db_blocker: "DjangoDbBlocker") -> Iterator[None]:
     """The site's database, migrated once; tests use accounts, clients and sessions of their own."""
+    own = Path(settings.STAFFETTA_SITE_FOLDER)
+    made = not own.exists()
+    own.mkdir(mode=0o700, exist_ok=True)
     with django_db_blocker.unblock():
         tasks.migrate()
         yield
+    if made:
+        shutil.rmtree(own)
 
 
 @pytest.fixture

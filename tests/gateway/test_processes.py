@@ -174,6 +174,7 @@ async def test_a_web_process_that_is_missing_fails_the_proof_and_says_which_chec
 
 @pytest.mark.req("U9")
 async def test_a_snapshot_is_whole_while_others_write_and_two_are_kept(appliance: AppliancePaths) -> None:
+    assert await run_task(appliance, "snapshot", VERSION) == (0, {"task": "snapshot", "path": None, "bytes": 0})
     await run_task(appliance, "migrate", VERSION)
     database = appliance.site / "site.sqlite3"
     writer = sqlite3.connect(database, timeout=20)

@@ -2,7 +2,7 @@
 
 Started by keeper, never imported. `behaviour.json` of the release says how a process behaves:
 {"<process>": "good" | "crash-at-start" | "hang-at-start" | "fail-at-start" | "crash-on-activate" | "hang-on-activate"
- | "crash-when-serving" | "deaf" | "raw" | "stubborn"}.
+ | "crash-when-serving" | "block-when-active" | "deaf" | "malformed" | "flood" | "ignore-sigterm"}.
 """
 
 import asyncio
@@ -76,6 +76,8 @@ class Program:
             await asyncio.sleep(3600)
         if self.behaviour == "crash-when-serving":
             asyncio.get_running_loop().call_later(0.2, os._exit, 8)
+        if self.behaviour == "block-when-active":
+            asyncio.get_running_loop().call_later(0.1, time.sleep, 3600)
         self.leaving = False
         await self.sockets(sockets)
 
@@ -99,9 +101,8 @@ class Program:
 
     async def drain(self, seconds):
         self.received.append("drain")
-        if self.behaviour != "stubborn":
-            while self.tasks:
-                await asyncio.wait(self.tasks, timeout=seconds)
+        while self.tasks:
+            await asyncio.wait(self.tasks, timeout=seconds)
 
     async def serve_http(self, reader, writer):
         try:

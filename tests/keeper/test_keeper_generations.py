@@ -98,6 +98,48 @@ def test_a_switch_step_by_step() -> None:
     assert bench.confirm("b") == []  # again changes nothing
 
 
+def test_one_switch_at_a_time_and_nothing_is_confirmed_early() -> None:
+    bench = Bench()
+    bench.bring_up("a")
+    for name in "bc":
+        bench.start(name, "1.1")
+    assert bench.said("b", "gateway", "ready") == []
+    with pytest.raises(Refusal, match="b is starting"):
+        bench.activate("b", ticket=1)
+    for name in "bc":
+        bench.all_say(name, "ready")
+    bench.activate("b", ticket=1)
+    for refused in (lambda: bench.activate("c", ticket=2), bench.go_back):
+        with pytest.raises(Refusal, match="between two"):
+            refused()
+    with pytest.raises(Refusal, match="not active"):
+        bench.confirm("b")
+    bench.all_say("a", "deactivated")
+    bench.said("b", "gateway", "activated")
+    with pytest.raises(Refusal, match="not yet taken"):
+        bench.confirm("b")
+    bench.said("b", "worker", "activated")
+    with pytest.raises(Refusal, match="confirm or go back"):
+        bench.activate("c", ticket=2)
+    with pytest.raises(Refusal, match="serves nobody"):
+        bench.stop("a")
+    bench.confirm("b")
+
+
+def test_a_process_being_started_again_gets_the_sockets_when_it_is_ready_and_not_before() -> None:
+    bench = Bench()
+    bench.bring_up("a")
+    bench.bring_up("b", confirm=False)
+    bench.died("a", "worker", "crashed")
+    assert bench.tick() == [Spawn("a", "worker")]
+    bench.go_back()
+    given = bench.all_say("b", "deactivated")
+    assert [one for one in given if isinstance(one, Tell) and one.do == "activate"] == [
+        Tell("a", "gateway", "activate")
+    ]
+    assert bench.said("a", "worker", "ready") == [Tell("a", "worker", "activate")]
+
+
 def test_an_old_one_that_does_not_drain_is_ended_after_its_time() -> None:
     bench = Bench()
     bench.bring_up("a")
@@ -207,7 +249,9 @@ class AnyOrder(RuleBasedStateMachine):
 
     def act(self) -> None:
         for generation in self.program.generations.values():
-            if generation.state in (State.STANDBY, State.ACTIVE, State.RESERVE):
+            whole = generation.state in (State.STANDBY, State.ACTIVE, State.RESERVE)
+            if whole and generation.id not in self.was_standby:
+                assert all((generation.id, process) in self.ready for process in PROCESSES), "not all were ready"
                 self.was_standby.add(generation.id)
             if generation.state is State.ACTIVE:
                 self.was_active.add(generation.id)
@@ -344,6 +388,8 @@ class AnyOrder(RuleBasedStateMachine):
         """While an unconfirmed generation is active there is one to go back to, if there ever was."""
         states = [one.state for one in self.program.generations.values()]
         assert states.count(State.RESERVE) <= 1
+        for one in self.program.generations.values():
+            assert one.confirmed or one.state is not State.RESERVE, "nobody can go back to what was never trusted"
         if State.RESERVE in states:
             active = self.program.active
             assert self.program.handover is not None or (active is not None and not active.confirmed)

@@ -239,6 +239,16 @@ def test_keeper_killed_the_next_one_takes_over(appliance: KeptAppliance) -> None
     )
 
 
+@pytest.mark.req("U10")
+def test_keeper_killed_ends_even_a_child_that_hangs(appliance: KeptAppliance) -> None:
+    appliance.release("site", "1.0", worker="block-when-active")
+    appliance.make_current("site", "1.0")
+    appliance.start_and_wait()
+    pid = appliance.pid("site", appliance.active("site"), "worker")
+    appliance.kill_keeper()
+    wait_until(lambda: not alive(pid), what="the child gone")
+
+
 def test_a_second_keeper_is_refused(appliance: KeptAppliance) -> None:
     appliance.start_and_wait()
     first = appliance.keeper

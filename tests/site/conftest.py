@@ -6,12 +6,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings as configured
 from django.test import Client
 from own_site import PASSWORD, run_site
 
 from staffetta.site.accounts import service as accounts
 from staffetta.site.accounts.models import Account
 from staffetta.site.accounts.permissions import Allowed
+
+FOLDER = Path(configured.STAFFETTA_SITE_FOLDER)
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings() -> Iterator[None]:
+    """The test database is a real file, in the folder that the settings have chosen."""
+    FOLDER.mkdir(mode=0o700, exist_ok=True)
+    yield
+    shutil.rmtree(FOLDER)
 
 
 @pytest.fixture(autouse=True)

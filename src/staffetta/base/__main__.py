@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> int:
     except StaffettaError as error:
         sys.stderr.write(f"{error.message}\n")
         if name in TASKS:
-            _say({"error": error.message})
+            _say({"error": error.code, "message": error.message})
         return error.exit_status
     return 0
 

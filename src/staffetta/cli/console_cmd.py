@@ -32,7 +32,8 @@ state_option = click.option(
 @click.group()
 def group() -> None:
     """The representative console in a terminal."""
-    logging.getLogger("staffetta").addHandler(logging.NullHandler())  # the terminal belongs to the session
+    # The terminal belongs to the session: nothing is logged there, neither ours nor a library's warnings.
+    logging.getLogger().addHandler(logging.NullHandler())
 
 
 @group.command("sign-in")

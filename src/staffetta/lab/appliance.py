@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from staffetta.kernel.journal import GATE_VARIABLE
 from staffetta.lab.pages import Browser
 from staffetta.lab.publisher import Published, target
 from staffetta.lab.world import LabFailure, Program, World, wait_until
@@ -18,6 +19,8 @@ SITE_PORT: Final = 8443
 APPLIANCE_PORT: Final = 9443
 BASE_USER: Final = 20001
 SITE_USER: Final = 20002
+START_SECONDS: Final = 30.0
+"""How long a new generation may take to get ready; shortened from 90, so that one that hangs is given up sooner."""
 FIRST_PASSWORD: Final = "password"
 
 
@@ -83,12 +86,21 @@ class Appliance:
         return found
 
     def active(self, program: str) -> str:
-        """Return the id of a program's active generation, as `staffetta appliance status` says."""
-        status = json.loads(self.control("status", "--json"))
-        for one in status["generations"]:
-            if one["program"] == program and one["state"] == "active":
-                return str(one["id"])
-        raise LabFailure(f"{program} has no active generation: {status['generations']}")
+        """Return the id of a program's active generation, as `staffetta appliance status` says.
+
+        It is asked again for a while: where processes are killed on purpose, nobody may answer at this very moment.
+        """
+
+        def asked() -> str | None:
+            try:
+                status = json.loads(self.control("status", "--json"))
+            except LabFailure:
+                return None
+            generations = status["generations"]
+            active = (one["id"] for one in generations if (one["program"], one["state"]) == (program, "active"))
+            return next(active, None)
+
+        return wait_until(f"an active generation of {program}", asked, 60)
 
     def see_certificate(self, port: int, path: Path) -> None:
         """Accept the certificate shown on ``port``, as a browser does after its warning."""
@@ -113,13 +125,10 @@ def install_base(world: World, name: str, number: int, published: Published, env
         "--root", str(published.root), "--address", address, "--site-port", str(SITE_PORT),
         "--appliance-port", str(APPLIANCE_PORT), "--update-server", published.url, *users,
     )  # fmt: skip
-    settings = folder / "settings.toml"
-    if not settings.exists() and "STAFFETTA_JOURNAL_GATE" in env:
-        # A story that kills processes on purpose starts a generation more often than an upgrade ever should.
-        settings.write_text("[installs]\nattempts = 60\n")
-    keeper = world.keep(
-        f"{name}-keeper", [world.python, "-m", "staffetta.keeper", "--appliance", str(folder)], env=env
-    )
+    # A story that kills processes on purpose starts a generation more often than an upgrade ever should.
+    attempts = 60 if GATE_VARIABLE in env else 3
+    (folder / "settings.toml").write_text(f"[installs]\nattempts = {attempts}\nstart_seconds = {START_SECONDS}\n")
+    keeper = world.keep(f"{name}-keeper", [world.python, "-m", "staffetta.keeper", "--appliance", str(folder)], env=env)
     appliance = Appliance(name, world, address, folder, keeper)
     appliance.see_certificate(APPLIANCE_PORT, appliance.appliance_certificate)
     return appliance

@@ -78,16 +78,17 @@ class Browser:
         response = self._browser.session.get(urljoin(self.url, path), timeout=SECONDS)
         if response.status_code != 200:
             raise LabFailure(f"{response.url} answered {response.status_code}.")
-        return response.content
+        return bytes(response.content)
 
     def stream(self, path: str, headers: dict[str, str]) -> requests.Response:
         """Open an address whose answer goes on for as long as there is something to tell."""
-        return self._browser.session.get(
+        response: requests.Response = self._browser.session.get(
             urljoin(self.url, path),
             headers={"Accept": "text/event-stream", **headers},
             stream=True,
             timeout=(10, 60),
         )
+        return response
 
     def post_stream(self, page: str, body: Body, boundary: str) -> None:
         """Send a multipart body to the upload form of a page, as fast as the body gives it, with no second try."""
@@ -96,7 +97,7 @@ class Browser:
         action = self._browser.page.select_one("form#upload").get("action") or self.location
         response = self._browser.session.post(
             urljoin(self.location, action),
-            data=body,  # type: ignore[arg-type]
+            data=body,
             headers={
                 "Content-Type": f"multipart/form-data; boundary={boundary}",
                 "X-CSRFToken": token,

@@ -100,9 +100,13 @@ class Publisher:
         self._publish(*sites)
         return self._serve(self._bundle("base", OLD))
 
-    def publish_more(self, kind: str, version: str) -> None:
-        """Publish one more release of ``kind``, with the newer release's overlay."""
-        more = ["--overlay", str(self._world.folder / "overlay")]
+    def publish_more(self, kind: str, version: str, *, unhealthy: str = "") -> None:
+        """Publish one more release of ``kind`` with the newer release's overlay, or an unhealthy one of the site."""
+        folder = self._world.folder
+        overlay = folder / "overlay"
+        if unhealthy:
+            overlay = write_overlay(self._world.source, folder / f"overlay-{version}", unhealthy=unhealthy)
+        more = ["--overlay", str(overlay)]
         if kind == "site":
             more += ["--client-bundle", str(self._packages / f"client-{NEW}.bundle")]
         self._publish(self._build(kind, version, *more))

@@ -134,8 +134,11 @@ class Technician:
         listed = json.loads(self.world.run("console", "list", "--json", "--state", str(self.state)))
         return any(one["name"] == computer and one["online"] for one in listed)
 
-    def work_on(self, computer: str, broken: str = "") -> "Work":
-        """Open a shell session on a computer and type in it until told to stop."""
+    def work_on(self, computer: str, broken: str = "", times: Path | None = None) -> "Work":
+        """Open a shell session on a computer and type in it until told to stop.
+
+        At its end ``times`` holds when each token was typed and seen again, in monotonic seconds.
+        """
         wait_until(f"{computer} to be online", lambda: self.sees_online(computer), 30, every=0.5)
         echo = self.world.folder / "computers" / "echo.py"
         if not echo.exists():
@@ -146,7 +149,7 @@ class Technician:
             f"typist-{computer}",
             [
                 self.world.python, "-m", "staffetta.lab.users.typist", "--file", str(written), "--echo", str(echo),
-                "--break", broken, "--",
+                "--break", broken, *(("--times", str(times)) if times else ()), "--",
                 *self.console, "connect", computer, "--state", str(self.state), "--events", str(events),
             ],
             pipe=True,

@@ -124,6 +124,14 @@ class Single:
 
     def start_users(self) -> str:
         """A technician types in a recorded shell session; others ask for pages, upload a file, watch progress."""
+        self.watch_pages()
+        fault = self.options.fault
+        broken = f"{fault.kind}@{fault.step}" if fault and fault.is_keystroke else ""
+        self.work.append(self.technician.work_on("computer-1", broken))
+        return "rita types every 50 ms on computer-1; pages are asked for every 20 ms on new connections"
+
+    def watch_pages(self) -> None:
+        """Start the users who ask for pages of both faces, on new connections and on kept-alive ones."""
         site, base = self.appliance.site_url, self.appliance.appliance_url
         self._user(
             "site, new connections", "poller", f"{site}/login/", "--certificate", self.appliance.site_certificate
@@ -140,10 +148,6 @@ class Single:
             "base, kept alive", "poller", f"{base}/appliance/", "--certificate", self.appliance.appliance_certificate,
             "--keep-alive", "--clients", 2, "--interval", 0.1,
         )  # fmt: skip
-        fault = self.options.fault
-        broken = f"{fault.kind}@{fault.step}" if fault and fault.is_keystroke else ""
-        self.work.append(self.technician.work_on("computer-1", broken))
-        return "rita types every 50 ms on computer-1; pages are asked for every 20 ms on new connections"
 
     def upgrade_base(self) -> str:
         """Base is upgraded under its users."""
@@ -161,6 +165,8 @@ class Single:
                 password=self.technician.password,
             )  # fmt: skip
         before = self.appliance.active(kind)
+        if self.gate:
+            self.gate.armed = True
         unhealthy = kind == "site" and self._expected == "unchanged"
         started = time.monotonic()
         job = self._install(kind, NEW, "undone" if unhealthy else "committed", progress=True)
@@ -205,8 +211,7 @@ class Single:
             )
         for work in self.work:
             self.report.sessions.append(work.finish(self.admin))
-        for name, program in self.users:
-            self.report.users.append({"name": name, **self.world.account(program, 90)})
+        self.report.users = self.dismiss_users()
         http = self.report.http
         http["requests"] = sum(user["requests"] for user in self.report.users)
         http["failed"] = sum(user["failed"] for user in self.report.users)
@@ -217,6 +222,12 @@ class Single:
         for user in self.report.users:
             self.report.notes.extend(f"{user['name']}: {failure}" for failure in user.get("failures", [])[:5])
         return f"{http['requests']} requests, {len(self.report.sessions)} session(s) compared key by key"
+
+    def dismiss_users(self) -> list[dict[str, Any]]:
+        """Ask every user to stop and return their accounts."""
+        accounts = [{"name": name, **self.world.account(program, 90)} for name, program in self.users]
+        self.users.clear()
+        return accounts
 
     def compare(self) -> str:
         """What the newer release must show is there: migration, capability, visible change; then the verdict."""

@@ -110,8 +110,8 @@ class ApplianceSteps:
             case Effect.START | Effect.ACTIVATE | Effect.CONFIRM | Effect.GO_BACK | Effect.STOP:
                 await self._ask_keeper(effect, job, generation)
             case Effect.PRUNE | Effect.CLEAR:
-                living = {each.version for each in await self._generations(job) if each.is_living}
-                await asyncio.to_thread(self._remove, effect, job, living)
+                # Looked at just now, again: nothing that runs is removed.
+                await asyncio.to_thread(self._remove, effect, job, await self._generations(job))
             case _:
                 await asyncio.to_thread(self._on_disk, effect, job, progress)
         return Outcome()
@@ -166,14 +166,15 @@ class ApplianceSteps:
             case _:
                 raise AssertionError(effect)
 
-    def _remove(self, effect: Effect, job: JobRecord, living: set[Version]) -> None:
-        """What is living was looked at just now, again: nothing that runs is removed."""
+    def _remove(self, effect: Effect, job: JobRecord, generations: tuple[GenerationFact, ...]) -> None:
         tree, download = self._trees[job.program], self._packages.download_path(job)
         for path in (download, download.with_name(f"{download.name}.part")):
             path.unlink(missing_ok=True)
         if effect is Effect.PRUNE:
-            tree.prune(living | {job.version} | ({job.previous} if job.previous is not None else set()))
-        elif job.version in tree.versions() and job.version not in living and job.version != tree.current():
+            tree.prune(_kept(job, generations))
+        elif job.version in tree.versions() and not any(
+            each.is_living and each.version == job.version for each in generations
+        ):
             tree.remove(job.version)
 
     async def _prove(self, generation: str) -> None:
@@ -221,14 +222,14 @@ class ApplianceSteps:
 
 
 def _reason(output: str) -> str:
-    """Why a task failed: its last line is JSON with `error` if it could still say it."""
+    """Why a task failed: its last line is JSON with `message` if it could still say it."""
     last = output.strip().rpartition("\n")[2][-_SHOWN_OUTPUT:]
     try:
         fields = json.loads(last)
     except ValueError:
         return last
-    error = fields.get("error") if isinstance(fields, dict) else None
-    return error if isinstance(error, str) else last
+    message = fields.get("message") if isinstance(fields, dict) else None
+    return message if isinstance(message, str) else last
 
 
 def _fact(status: GenerationStatus) -> GenerationFact:

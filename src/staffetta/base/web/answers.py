@@ -4,7 +4,6 @@ import functools
 from collections.abc import Callable
 from typing import Any, ParamSpec
 
-from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
@@ -12,6 +11,7 @@ from django.urls import reverse
 from django.utils.deprecation import MiddlewareMixin
 from django.utils.translation import gettext as _
 
+from staffetta.base.web.settings import PATHS
 from staffetta.control.appliance import ApplianceControl
 from staffetta.kernel.errors import StaffettaError, Unavailable
 from staffetta.kernel.log import get_logger
@@ -24,7 +24,7 @@ Arguments = ParamSpec("Arguments")
 
 def appliance_control() -> ApplianceControl:
     """A client of this appliance's control socket, to be closed after use."""
-    return ApplianceControl(settings.PATHS.control_socket)
+    return ApplianceControl(PATHS.control_socket)
 
 
 def actor(request: HttpRequest) -> str:

@@ -15,6 +15,7 @@ from django.contrib.auth import SESSION_KEY
 from django.urls import reverse
 
 from staffetta.base.web.sessions import SessionStore
+from staffetta.base.web.settings import FILE_UPLOAD_TEMP_DIR
 from staffetta.kernel.log import get_logger
 
 SMALL: Final = 1 << 20
@@ -40,7 +41,7 @@ class MeteredBodies:
 
     def __init__(self, application: Application) -> None:
         self._application = application
-        tempfile.tempdir = settings.FILE_UPLOAD_TEMP_DIR  # where Django's handler spools bodies
+        tempfile.tempdir = FILE_UPLOAD_TEMP_DIR  # where Django's handler spools bodies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -50,7 +51,7 @@ class MeteredBodies:
         length = _length(scope)
         limit = SMALL
         if length is not None and length > SMALL and await self._may_be_large(scope):
-            if length * COPIES + SPARE > shutil.disk_usage(settings.FILE_UPLOAD_TEMP_DIR).free:
+            if length * COPIES + SPARE > shutil.disk_usage(FILE_UPLOAD_TEMP_DIR).free:
                 await _refuse(send, 507, "The appliance has too little room on its disk for this file.\n")
                 return
             limit = length

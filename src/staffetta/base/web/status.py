@@ -3,12 +3,12 @@
 import time
 from datetime import timedelta
 
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from staffetta.base.web.answers import appliance_control
+from staffetta.base.web.settings import DESCRIPTION
 from staffetta.ui.signin.access import signed_in
 
 
@@ -23,7 +23,7 @@ def basics(request: HttpRequest) -> HttpResponse:
         "appliance/basics.html",
         {
             "status": status,
-            "addresses": settings.DESCRIPTION.addresses if settings.DESCRIPTION else (),
+            "addresses": DESCRIPTION.addresses if DESCRIPTION else (),
             "uptime": timedelta(seconds=time.clock_gettime(time.CLOCK_BOOTTIME)),
         },
     )

@@ -45,6 +45,9 @@ async def poll(
         )
         for _ in range(clients)
     ]
+    for session in sessions:
+        # aiohttp would ask a second time by itself when a connection breaks: a failure that nobody counts.
+        session._retry_connection = False
     try:
         await asyncio.gather(*(loop(session) for session in sessions))
     finally:

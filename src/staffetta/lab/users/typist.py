@@ -6,6 +6,7 @@ terminal drops or doubles one keystroke, to show that the report sees it.
 
 import argparse
 import asyncio
+import json
 import os
 import pty
 import re
@@ -134,6 +135,8 @@ async def _type(stop: asyncio.Event, terminal: Terminal, given: argparse.Namespa
     shown = bytes(terminal.shown[start:]).partition(b"DONE")[0]
     shown = re.sub(rb"\x1b\][^\x07]*\x07", b"", shown)
     written = given.file.read_bytes() if given.file.exists() else b""
+    if given.times:
+        given.times.write_text(json.dumps({"sent_at": sent_at, "echoed_at": echoed_at}))
     difference = compare(bytes(sent), written) | compare(bytes(sent), shown)
     return {
         "kind": "shell",
@@ -160,6 +163,7 @@ def main() -> None:
     parser.add_argument("--echo", type=Path, required=True, help="the echo program")
     parser.add_argument("--python", default="python3", help="the remote computer's Python")
     parser.add_argument("--interval", type=float, default=0.05)
+    parser.add_argument("--times", type=Path, help="write when each token was typed and seen (monotonic seconds)")
     parser.add_argument("--break", dest="break_at", default="", help="drop or double, @typist or @echo")
     parser.add_argument("console", nargs="+", help="the console's command")
     given = parser.parse_args()

@@ -75,6 +75,11 @@ class Connection:
         return connection
 
     @property
+    def too_slow(self) -> bool:
+        """Whether it is being closed because its far side does not read."""
+        return self.close_code == CloseCode.TOO_MUCH_HELD
+
+    @property
     def open(self) -> bool:
         """Whether messages can still be sent."""
         return self._closing is None and not self.socket.closed
@@ -136,14 +141,19 @@ class Connection:
         return None
 
     async def _close(self, code: int, reason: str) -> None:
+        """A far side that does not read cannot take the close frame either: it is cut, with what waits for it."""
+        slow = code == CloseCode.TOO_MUCH_HELD
+        taken = False
         try:
             async with asyncio.timeout(2 * _CLOSE_SECONDS):
-                await self.socket.close(code=code, message=reason.encode("utf-8")[:123])
+                await self.socket.close(code=code, message=reason.encode("utf-8")[:123], drain=not slow)
+            taken = not slow
         except (TimeoutError, ConnectionError):
             _log.debug("a connection did not take its close frame", extra={"connection": self.id})
         finally:
-            if self._transport is not None and not self._transport.is_closing():
-                if code == CloseCode.TOO_MUCH_HELD:
-                    self._transport.abort()
-                else:
+            if self._transport is not None:
+                if taken:
                     self._transport.close()
+                else:
+                    # Also when aiohttp has begun to close it, which waits for what is unsent.
+                    self._transport.abort()

@@ -83,6 +83,7 @@ class Gateway:
         self._door = Door(self._app(), certificates, front)
         self._private: web.AppRunner | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._beating: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Open the private sockets and begin to look after sessions and presence."""
@@ -95,7 +96,6 @@ class Gateway:
             loop.create_task(work)
             for work in (
                 self._presence.tell_database(),
-                self._presence.beat(),
                 self._sessions.write(),
                 self._look_after(),
                 self._recheck(),
@@ -107,6 +107,8 @@ class Gateway:
     async def activate(self, sockets: Sequence[KeptSocket]) -> None:
         """Accept on keeper's sockets, and take over what dead generations left of recordings."""
         await self.sockets(sockets)
+        if self._beating is None:
+            self._beating = asyncio.get_running_loop().create_task(self._presence.beat())
         self._recordings.take_over(self._sessions.later)
 
     async def sockets(self, sockets: Sequence[KeptSocket]) -> None:
@@ -140,7 +142,7 @@ class Gateway:
         """End everything here: recordings sealed, the database told, sockets closed."""
         self._sessions.close_all(CloseCode.MOVED, "this gateway leaves")
         deadline = asyncio.get_running_loop().time() + _GOODBYE_SECONDS
-        while self._sessions.ends and asyncio.get_running_loop().time() < deadline:
+        while self._sessions.ends and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110 - no event for it
             await asyncio.sleep(_GOODBYE_SECONDS / 20)
         await self._put_away()
         for task in self._tasks:
@@ -153,6 +155,8 @@ class Gateway:
 
     async def _put_away(self) -> None:
         """Seal every open recording and write everything that has happened."""
+        if self._beating is not None:
+            self._beating.cancel()
         self._recordings.seal_all(self._sessions.later)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_PUT_AWAY_SECONDS):

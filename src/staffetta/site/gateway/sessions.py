@@ -177,7 +177,11 @@ class Sessions:
         for command in self._relay.handle(event):
             match command:
                 case relay.Send(number, message):
-                    self._ends[number].connection.send(message)
+                    connection = self._ends[number].connection
+                    connection.send(message)
+                    if connection.too_slow:
+                        # At once, not when it is cut: its peer must stop, and nothing more be recorded as passed on.
+                        self._do(relay.Slow(number))
                 case relay.Record(session, end, message):
                     try:
                         self._recordings.write(session, end, message)

@@ -35,9 +35,12 @@ def migrate() -> dict[str, object]:
 def snapshot(folder: Path, version: str) -> dict[str, object]:
     """Copy the database into ``folder``, whole and consistent, and keep the newest ``SNAPSHOTS_KEPT`` copies.
 
+    A site that has no database yet has nothing to copy: ``path`` is None then.
     Raises ``NoRoomForSnapshot`` before anything is written, ``OtherDatabase`` for a database by URL.
     """
     source = _database_file()
+    if not source.exists():
+        return {"task": "snapshot", "path": None, "bytes": 0}
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     needed = source.stat().st_size + _size(source.with_name(source.name + "-wal"))
     free = shutil.disk_usage(folder).free

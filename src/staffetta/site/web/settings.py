@@ -1,12 +1,11 @@
 """Django's settings of the site, read from the appliance that `STAFFETTA_APPLIANCE` names.
 
 Without an appliance (tests, type checks, making migrations) the site lives beside the database file that
-`STAFFETTA_SITE_DATABASE` names, or else in a temporary folder that goes away with the process.
+`STAFFETTA_SITE_DATABASE` names, or else in a temporary folder of its own, which whoever needs one makes.
 """
 
-import atexit
 import os
-import shutil
+import secrets
 import tempfile
 from importlib.metadata import version as distribution_version
 from pathlib import Path
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit
 from django.utils.translation import gettext_lazy as _
 
 from staffetta.control.paths import AppliancePaths, read_description
+from staffetta.kernel.ids import new_id
 from staffetta.kernel.settings import load_section
 from staffetta.site.accounts.permissions import Allowed
 from staffetta.site.data.secrets import derive, load_or_create
@@ -27,9 +27,7 @@ def _own_folder() -> Path:
     named = os.environ.get("STAFFETTA_SITE_DATABASE")
     if named:
         return Path(named).parent
-    folder = tempfile.mkdtemp(prefix="staffetta-site-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return Path(folder)
+    return Path(tempfile.gettempdir()) / new_id("staffetta-site")
 
 
 _appliance = os.environ.get("STAFFETTA_APPLIANCE")
@@ -54,7 +52,9 @@ else:
     STAFFETTA_APPLIANCE_URL = "https://localhost:9443/appliance"
     STAFFETTA_TRUST_ROOT = None
 
-_secret = load_or_create(_folder / "secret.key")
+# Only a process without a site may make do with a key that it forgets.
+_has_site = bool(_appliance) or _folder.exists()
+_secret = load_or_create(_folder / "secret.key") if _has_site else secrets.token_bytes(32)
 
 STAFFETTA_SITE_FOLDER = _folder
 STAFFETTA_SITE_NAME = _place

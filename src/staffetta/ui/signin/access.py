@@ -10,7 +10,6 @@ Somebody not signed in is led to the sign-in page when reading a page; anything 
 """
 
 import functools
-import inspect
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
@@ -18,6 +17,7 @@ from types import ModuleType
 from typing import Any, Final, TypeVar, cast
 from urllib.parse import urlencode
 
+from asgiref.sync import iscoroutinefunction
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
@@ -104,7 +104,7 @@ def _marked(view: View, access: Access) -> View:
 
 def _guarded(view: View, access: Access) -> View:
     """Wrap a view by the check, so that the decorator alone protects it, whatever middleware a face has."""
-    if inspect.iscoroutinefunction(view):
+    if iscoroutinefunction(view):
         coroutine = cast("Callable[..., Awaitable[HttpResponseBase]]", view)
 
         @functools.wraps(view)

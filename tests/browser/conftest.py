@@ -1,0 +1,198 @@
+"""People in a real Chromium: windows that note everything a browser complains of, and must end with no complaint."""
+
+import contextlib
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, Request, Response, sync_playwright
+
+from staffetta.lab.appliance import Appliance, install_base
+from staffetta.lab.publisher import NEW
+from staffetta.lab.story import Single
+
+CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+WIDE = {"width": 1280, "height": 900}
+PHONE = {"width": 390, "height": 844}
+PATIENCE_SECONDS = 60
+"""For one page or element; what takes longer by nature says so itself."""
+
+GIVEN_UP = "net::ERR_ABORTED"
+"""The page itself dropped the request: a stream that is opened again, a poll that a click overtakes, a download."""
+
+
+@dataclass
+class Window:
+    """One person's window at one face, and what the browser complained of: console, scripts, policy, requests."""
+
+    page: Page
+    url: str
+    complaints: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.page.on("console", self._said)
+        self.page.on("pageerror", lambda error: self.complaints.append(f"script: {error}"))
+        self.page.on("requestfailed", self._failed)
+        self.page.on("response", self._answered)
+
+    def _said(self, message: ConsoleMessage) -> None:
+        # Violations of the content security policy arrive here as errors too.
+        if message.type == "error":
+            self.complaints.append(f"console: {message.text} ({message.location.get('url', '')})")
+
+    def _failed(self, request: Request) -> None:
+        if request.failure != GIVEN_UP:
+            self.complaints.append(f"request: {request.method} {request.url}: {request.failure}")
+
+    def _answered(self, response: Response) -> None:
+        if response.status >= 400:
+            self.complaints.append(f"answer: {response.request.method} {response.url}: {response.status}")
+
+    def open(self, path: str) -> None:
+        """Open a page of this face by its address."""
+        self.page.goto(f"{self.url}{path}")
+
+    @property
+    def path(self) -> str:
+        """Where the person is."""
+        return urlsplit(self.page.url).path
+
+    @property
+    def words(self) -> str:
+        """What the page says, without the navigation."""
+        return self.page.locator("main").inner_text()
+
+    def sign_in(self, path: str, name: str, password: str) -> None:
+        """Fill in the sign-in page and press Enter."""
+        self.open(path)
+        self.page.get_by_label("User name").fill(name)
+        self.page.get_by_label("Password").fill(password)
+        self.page.keyboard.press("Enter")
+
+    def change_first_password(self, old: str, new: str) -> None:
+        """Answer the page that the first sign-in leads to."""
+        self.page.get_by_role("heading", name="Change your password").wait_for()
+        self.page.get_by_label("Old password").fill(old)
+        self.page.get_by_label("New password", exact=True).fill(new)
+        self.page.get_by_label("New password again").fill(new)
+        self.page.get_by_role("button", name="Change password").click()
+
+    def sign_out(self) -> None:
+        """Press *Sign out* and see the sign-in page."""
+        self.page.get_by_role("button", name="Sign out").click()
+        self.page.get_by_role("heading", name="Sign in").wait_for()
+
+    def go(self, name: str, heading: str | None = None) -> None:
+        """Follow a link of the navigation to the page with that heading."""
+        self.page.get_by_role("navigation", name="Pages").get_by_role("link", name=name, exact=True).click()
+        self.page.get_by_role("heading", name=heading or name, exact=True, level=1).wait_for()
+
+    def pages(self) -> list[str]:
+        """The links of the navigation, by name."""
+        return self.page.get_by_role("navigation", name="Pages").get_by_role("link").all_inner_texts()
+
+    @contextlib.contextmanager
+    def refusal(self, status: int) -> Iterator[None]:
+        """Inside, an answer with this status is what the test wants: it must come, and nothing else may be wrong."""
+        before = list(self.complaints)
+        yield
+        wanted = re.compile(rf"^answer: .*: {status}$|^console: .*status of {status} ")
+        found = self.complaints[len(before) :]
+        assert any(re.search(rf": {status}$", one) for one in found), f"no answer had the status {status}: {found}"
+        self.complaints[:] = before + [one for one in found if not wanted.search(one)]
+
+    def narrow(self) -> bool:
+        """Whether the page fits its window, with nothing sticking out to the right."""
+        return bool(self.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"))
+
+    def assert_content(self) -> None:
+        """The browser had nothing to complain of."""
+        assert self.complaints == [], "\n".join(self.complaints)
+
+
+@dataclass
+class People:
+    """Opens a window for each person; at the end of the test no window may have a complaint."""
+
+    browser: Browser
+    windows: list[Window] = field(default_factory=list)
+
+    def arrive(self, url: str, **options: Any) -> Window:
+        """A person with a browser of their own opens a window at a face."""
+        context = self.browser.new_context(ignore_https_errors=True, **{"viewport": WIDE, **options})
+        context.set_default_timeout(PATIENCE_SECONDS * 1000)
+        window = Window(context.new_page(), url)
+        self.windows.append(window)
+        return window
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    def start(playwright: Playwright) -> Browser:
+        return playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+
+    with sync_playwright() as playwright:
+        browser = start(playwright)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def people(chromium: Browser) -> Iterator[People]:
+    """Those who walk in one test."""
+    crowd = People(chromium)
+    yield crowd
+    for window in crowd.windows:
+        window.page.context.close()
+    for window in crowd.windows:
+        window.assert_content()
+
+
+@pytest.fixture
+def administrator(people: People, alpha: Single) -> Window:
+    """The administrator of the shared world's appliance, signed in at `/appliance`."""
+    window = people.arrive(alpha.appliance.appliance_url)
+    window.sign_in("/appliance/", "admin", alpha.appliance.password)
+    window.page.get_by_role("heading", name="Basics").wait_for()
+    return window
+
+
+@pytest.fixture
+def site_administrator(people: People, alpha: Single) -> Window:
+    """The administrator of the shared world's site, signed in at `/login`."""
+    window = people.arrive(alpha.appliance.site_url, permissions=["clipboard-read", "clipboard-write"])
+    window.sign_in("/login/", "admin", alpha.appliance.site_password)
+    window.page.get_by_role("heading", name="Information").wait_for()
+    return window
+
+
+@pytest.fixture(scope="session")
+def beta(alpha: Single) -> Appliance:
+    """A second appliance of the shared world, just laid out: base alone, nobody has signed in."""
+    return install_base(alpha.world, "beta", 2, alpha.published, {})
+
+
+@pytest.fixture
+def damaged(alpha: Single, tmp_path: Path) -> Path:
+    """The newer base as the vendor bundles it for appliances without a network, one byte in the middle changed."""
+    path = tmp_path / "base-damaged.bundle"
+    repository = alpha.published.root.parents[1]
+    alpha.world.run("vendor", "bundle", "--repository", str(repository), f"base/{NEW}", "--output", str(path))
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    path.write_bytes(data)
+    return path

@@ -1,0 +1,23 @@
+"""What tests of several rooms share: one world, brought up once for a whole run."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from staffetta.lab.story import Single
+from worlds import a_world
+
+BROWSER = Path(__file__).parent / "browser"
+
+
+@pytest.fixture(scope="session")
+def alpha() -> Iterator[Single]:
+    """The shared world, at the older release until the tests in a browser install the newer one."""
+    with a_world() as story:
+        yield story
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests in a browser come last: they leave the shared world at the newer release."""
+    items.sort(key=lambda item: BROWSER in item.path.parents)

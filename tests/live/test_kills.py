@@ -1,0 +1,59 @@
+"""SIGKILL at every journal write: of keeper, base and each site process, with users at work; nothing is lost.
+
+In CI every point of both jobs once, the process drawn from a seed that the report records. `make soak` kills every
+process at every point.
+"""
+
+import itertools
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from staffetta.lab.faults import PROCESSES
+from worlds import run_lab
+
+pytestmark = [pytest.mark.live]
+
+
+def survived(report: dict[str, Any]) -> None:
+    assert report["outcome"] == "upgraded"
+    assert [upgrade["state"] for upgrade in report["upgrades"]] == ["committed", "committed"]
+    (session,) = report["sessions"]
+    assert (session["ended"], session["lost"], session["doubled"]) == (False, 0, 0)
+    assert session["recording"] == "complete"
+
+
+@pytest.mark.timeout(1500)
+@pytest.mark.req("U10")
+def test_every_step_is_killed_once_and_the_upgrade_ends(tmp_path: Path) -> None:
+    seed = random.randrange(10**6)
+    status, report, output = run_lab(
+        tmp_path / "report.json", "--break", "kill-any@any.every.both", "--seed", str(seed), seconds=1400
+    )
+    assert status == 0, f"seed {seed}\n{output}"
+    survived(report)
+    points = {kill["at"] for kill in report["kills"]}
+    assert len(points) == len(report["kills"]) >= 50, f"seed {seed}: {sorted(points)}"
+    assert {kill["process"] for kill in report["kills"]} == set(PROCESSES), f"seed {seed}"
+
+
+STEPS = (
+    "job", "reserve", "download", "stage", "check", "snapshot", "migrate", "start", "attempt", "prove", "activate",
+    "confirm", "flip", "commit", "prune", "committed",
+)  # fmt: skip
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+@pytest.mark.req("U10")
+@pytest.mark.parametrize(
+    ("process", "kind", "step", "when"),
+    list(itertools.product(PROCESSES, ("base", "site"), STEPS, ("before", "after"))),
+)
+def test_the_whole_matrix(process: str, kind: str, step: str, when: str, tmp_path: Path) -> None:
+    status, report, output = run_lab(tmp_path / "report.json", "--break", f"kill-{process}@{kind}.{step}.{when}")
+    assert status == 0, output
+    survived(report)
+    assert [kill["at"] for kill in report["kills"]] == [f"{kind}.{step}.{when}"]

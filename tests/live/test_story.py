@@ -1,0 +1,33 @@
+"""The main job: base and site are upgraded under a technician's hands and nobody notices."""
+
+from pathlib import Path
+
+import pytest
+
+from worlds import run_lab
+
+pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
+
+
+@pytest.mark.req("U3", "U8", "U9", "U10", "U15", "U17", "S1", "S2", "H3")
+def test_nobody_notices(tmp_path: Path) -> None:
+    before = set(Path("/tmp").glob("staffetta-*"))
+    status, report, output = run_lab(tmp_path / "report.json")
+    assert status == 0, output
+    assert report["outcome"] == "upgraded"
+    assert report["http"]["failed"] == 0
+    assert report["http"]["requests"] > 1000
+    assert [upgrade["kind"] for upgrade in report["upgrades"]] == ["base", "site"]
+    users = {user["name"]: user for user in report["users"]}
+    for name in ("site, new connections", "site, kept alive", "site, long upload", "progress of site 1.1.0"):
+        assert users[name]["requests"] > 0, f"nobody was the user “{name}”"
+        assert users[name]["failed"] == 0
+    (session,) = report["sessions"]
+    assert not session["ended"]
+    assert (session["lost"], session["doubled"]) == (0, 0)
+    assert session["resumed"] >= 1
+    assert len(session["generations"]) >= 2
+    assert session["recording"] == "complete"
+    assert report["sync"] is None
+    assert report["fleet"] is None
+    assert set(Path("/tmp").glob("staffetta-*")) <= before, "the world left something behind"
