@@ -70,9 +70,9 @@ class Section:
 
 def renew(document: str, sections: Mapping[str, str]) -> str:
     """Return the document with the given sections (number to text) in place of the old ones, in order of number."""
-    starts = [(match.group(1), match.start()) for match in _SECTION.finditer(document)]
-    ends = [*(start for _, start in starts[1:]), len(document)]
-    kept = {number: document[start:end] for (number, start), end in zip(starts, ends, strict=True)}
+    heads = list(_SECTION.finditer(document))
+    ends = [*(head.start() for head in heads), len(document)][1:]
+    kept = {head.group(1): document[head.start() : end] for head, end in zip(heads, ends, strict=True)}
     both = kept | dict(sections)
     ordered = sorted(both, key=lambda number: int(number[1:]))
     return "\n".join([HEAD, *(both[number].strip() + "\n" for number in ordered)])

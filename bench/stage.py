@@ -21,6 +21,7 @@ from staffetta.lab.world import LabFailure, Program, World, wait_until
 SETUP: Final = ("publish", "install_base", "install_site", "enrol_clients")
 UPDATE_SECONDS: Final = 240.0
 LEAVE_SECONDS: Final = 120.0
+STOP_SECONDS: Final = 60.0
 START_SECONDS: Final = 120.0
 
 
@@ -128,15 +129,21 @@ class Stage:
             every=0.5,
         )
 
-    def stop_start(self) -> float:
-        """Stop keeper, and with it all of the appliance, and start it again at once; return seconds until both answer.
+    def stop_start(self, stopped: float = 0.0) -> float:
+        """Stop keeper, and with it all of the appliance, and start it again; return seconds until both faces answer.
 
-        It is started by the lab's world, which stands for systemd.
+        It stays stopped for ``stopped`` seconds. It is started by the lab's world, which stands for systemd.
         """
         appliance = self.story.appliance
         old = appliance.keeper()
         began = time.monotonic()
-        os.kill(old.process.pid, signal.SIGTERM)
+        self.world.may_start.clear()
+        try:
+            os.kill(old.process.pid, signal.SIGTERM)
+            wait_until("keeper to stop", lambda: not old.running, STOP_SECONDS, every=0.02)
+            time.sleep(stopped)
+        finally:
+            self.world.may_start.set()
         wait_until("the next keeper", lambda: appliance.keeper() is not old, START_SECONDS, every=0.02)
         for url, certificate in (
             (f"{appliance.site_url}/login/", appliance.site_certificate),

@@ -3,11 +3,11 @@
 from datetime import UTC, datetime
 
 import pytest
-from bench import requests_failed, session_pause
 from bench.document import HEAD, Circumstances, Section, Table, renew
 from bench.spread import Echo, Window
 from bench.stage import Account
 
+from bench import requests_failed, session_pause
 from staffetta.lab.world import LabFailure
 
 CIRCUMSTANCES = Circumstances(datetime(2026, 11, 24, 5, 48, tzinfo=UTC), "abc", "Linux 6.1", 2, "3.11.2", "make bench")
@@ -46,17 +46,18 @@ def event(failed: int) -> requests_failed.Event:
 
 
 def test_failed_requests_are_told_as_a_ratio_to_the_reference() -> None:
-    section = requests_failed.section([event(0), event(0)], [event(0)], [event(3000), event(2000)])
+    section = requests_failed.section([event(0), event(0)], [event(0)], [event(90)], [event(3000), event(2000)])
     assert "0 requests failed in 3 updates (to reach: 0, aim: 0: reached)" in section.verdict
-    missed = requests_failed.section([event(0)], [event(5)], [event(2500)])
+    missed = requests_failed.section([event(0)], [event(5)], [event(90)], [event(2500)])
     assert "5 requests failed in 2 updates" in missed.verdict
     assert "missed" in missed.verdict
     assert "| base update | 1 | 1,000 | 5 (5 to 5) | 0.002 |" in missed.tables[0][1].text()
 
 
 def test_clients_that_do_not_notice_a_stop_have_measured_nothing() -> None:
-    with pytest.raises(LabFailure):
-        requests_failed.section([event(0)], [event(0)], [event(0)])
+    for restart, install in ((0, 100), (100, 0)):
+        with pytest.raises(LabFailure):
+            requests_failed.section([event(0)], [event(0)], [event(restart)], [event(install)])
 
 
 def typed(pause: float) -> session_pause.Session:

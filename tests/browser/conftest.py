@@ -93,7 +93,7 @@ class Window:
 
     def sign_out(self) -> None:
         """Press *Sign out* and see the sign-in page."""
-        self.page.get_by_role("button", name="Sign out").click()
+        self.page.get_by_role("button", name="Sign out", exact=True).click()
         self.page.get_by_role("heading", name="Sign in").wait_for()
 
     def go(self, name: str, heading: str | None = None) -> None:

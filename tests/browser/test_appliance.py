@@ -1,9 +1,6 @@
-"""An administrator at `/appliance`, from the first sign-in of a new appliance to updates that are watched to the end."""
+"""An administrator at `/appliance`: the first sign-in, updates watched to their end, certificates."""
 
-import socket
 import ssl
-import time
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -16,7 +13,7 @@ from playwright.sync_api import expect
 
 from browser.conftest import PHONE, People, Window
 from staffetta.lab.appliance import APPLIANCE_PORT, FIRST_PASSWORD, SITE_PORT, Appliance
-from staffetta.lab.publisher import NEW, OLD, target
+from staffetta.lab.publisher import NEW, target
 from staffetta.lab.story import Single
 from staffetta.lab.world import wait_until
 
@@ -85,17 +82,34 @@ def test_every_page_is_sound_in_light_and_dark_on_desk_and_phone(people: People,
 
 
 @pytest.mark.req("U4", "U18")
-def test_a_damaged_file_is_refused_with_its_reason(administrator: Window, damaged: Path) -> None:
+def test_a_file_that_is_no_bundle_is_refused_with_its_reason(administrator: Window, tmp_path: Path) -> None:
+    other = tmp_path / "holiday.bundle"
+    other.write_bytes(b"a picture of the sea " * 5000)
     administrator.go("Updates")
     history = administrator.page.get_by_role("region", name="History").get_by_role("row")
     before = history.count()
-    administrator.page.get_by_label("File").set_input_files(damaged)
+    administrator.page.get_by_label("File").set_input_files(other)
     administrator.page.get_by_role("button", name="Update software").click()
     alert = administrator.page.get_by_role("alert")
     alert.wait_for()
-    told = alert.inner_text()
-    assert "damaged" in told, told
-    assert history.count() == before, "a file that is refused leaves no job"
+    assert "bundle" in alert.inner_text(), alert.inner_text()
+    assert history.count() == before, "nothing was begun"
+
+
+@pytest.mark.req("U4", "U10", "U18")
+def test_a_damaged_file_changes_nothing_and_says_why(administrator: Window, alpha: Single, damaged: Path) -> None:
+    page = administrator.page
+    before = alpha.appliance.active("base")
+    administrator.go("Updates")
+    page.get_by_label("File").set_input_files(damaged)
+    page.get_by_role("button", name="Update software").click()
+    page.get_by_role("heading", name="Undone").wait_for(timeout=INSTALL_SECONDS * 1000)
+    assert "it was damaged on the way, or changed" in administrator.words
+    assert "Everything is as it was before." in administrator.words
+    page.get_by_role("link", name="To the updates").click()
+    last = page.get_by_role("region", name="History").get_by_role("row").nth(1)
+    assert "undone" in last.inner_text()
+    assert alpha.appliance.active("base") == before
 
 
 @pytest.mark.req("U2", "U3", "U8", "U9", "U15")

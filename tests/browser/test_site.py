@@ -148,7 +148,7 @@ def test_an_installer_token_is_made_copied_and_revoked(site_administrator: Windo
     row.get_by_text("Revoke…").click()
     row.get_by_role("button", name="Revoke").click()
     page.get_by_text("The installer token is revoked").wait_for()
-    assert "over" in page.get_by_role("row").filter(has_text="0 / 7").inner_text()
+    assert "revoked" in page.get_by_role("row").filter(has_text="0 / 7").inner_text()
 
 
 @pytest.mark.req("S2")

@@ -201,6 +201,7 @@ class Gateway:
         self.version = version
         self.leaf = leaf
         self.ports: list[int] = []
+        self._move: messages.Move | None = None
         self._deaf: set[int] = set()
         self.connections = 0
         self._certificate = certificate
@@ -269,6 +270,7 @@ class Gateway:
             await listening.stop()
             await to.listen(port)
         move = messages.Move(1, self.site.statement(), "drain", (to.address,))
+        self._move = move
         self._do(self._relay.handle(relays.Moved(move)))
         for socket in self._present.values():
             socket.say(move)
@@ -385,6 +387,8 @@ class Gateway:
             older.close(CloseCode.FENCED, "a newer connection came")
         self._present[client.id] = socket
         socket.say(self._welcome())
+        if self._move is not None:
+            socket.say(self._move)
         try:
             await self._pings(socket)
         finally:
@@ -461,6 +465,8 @@ class Gateway:
         )
         session.highest[ticket.end] = max(highest, attach.counter)
         self._do(self._relay.handle(event))
+        if self._move is not None:  # it came in by a door that was just being closed
+            socket.say(self._move)
         try:
             async for message in socket.websocket:
                 if message.type is not WSMsgType.BINARY:

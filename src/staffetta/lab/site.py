@@ -111,6 +111,7 @@ class Technician:
         self.identity = identity
         self.world = appliance.world
         self.state = self.world.folder / "technicians" / name
+        self.sittings = 0
 
     @property
     def console(self) -> list[str]:
@@ -143,8 +144,9 @@ class Technician:
         echo = self.world.folder / "computers" / "echo.py"
         if not echo.exists():
             shutil.copyfile(Path(__file__).with_name("users") / "echo.py", echo)
-        events = self.state / f"{computer}.jsonl"
-        written = self.world.folder / "computers" / f"{computer}-written"
+        self.sittings += 1
+        events = self.state / f"{computer}-{self.sittings}.jsonl"
+        written = self.world.folder / "computers" / f"{computer}-written-{self.sittings}"
         program = self.world.start(
             f"typist-{computer}",
             [
@@ -199,7 +201,8 @@ class Work:
 
         def report() -> dict[str, Any] | None:
             of_computer = [one for one in admin.sessions() if one["client"]["name"] == self.computer]
-            return next((one for one in of_computer if one["ended"]), None)
+            newest = max(of_computer, key=lambda one: str(one["opened"]), default=None)
+            return newest if newest and newest["ended"] else None
 
         session = wait_until("the session's report to be complete", report, 30, every=0.5)
         _header, *events = admin.recording(session["id"])

@@ -85,6 +85,9 @@ class World:
         self.logs.mkdir()
         self._programs: list[Program] = []
         self._keepers: list[threading.Event] = []
+        self.may_start = threading.Event()
+        """While it is not set, what is kept is not started again: as when an administrator stops the unit."""
+        self.may_start.set()
         self._lock, self.block = self._claim_addresses()
 
     @staticmethod
@@ -146,6 +149,7 @@ class World:
         def watch() -> None:
             while not ended.is_set():
                 present[0].process.wait()
+                self.may_start.wait()
                 if not ended.wait(0.1):
                     present[0] = self.start(name, command, env=env)
 
@@ -181,6 +185,7 @@ class World:
         """End every process, newest first, and remove the folder."""
         for ended in self._keepers:
             ended.set()
+        self.may_start.set()
         for program in reversed(self._programs):
             self.stop(program)
         self._lock.close()

@@ -248,7 +248,10 @@ def _in_words(source: Source) -> Iterator[None]:
             f"({error})."
         ) from None
     except (tuf_errors.LengthOrHashMismatchError, tuf_errors.DownloadLengthMismatchError) as error:
-        raise PackageDamaged(f"What {source.name} sent is not what was signed ({error}). Nothing was kept.") from None
+        raise PackageDamaged(
+            f"What {source.name} sent is not what was signed: it was damaged on the way, or changed. Nothing was kept; "
+            f"fetch it again. ({error})"
+        ) from None
     except tuf_errors.RepositoryError as error:
         raise DocumentInvalid(f"The signed list of packages from {source.name} cannot be used ({error}).") from None
     except tuf_errors.DownloadHTTPError as error:

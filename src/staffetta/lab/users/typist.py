@@ -23,12 +23,14 @@ from staffetta.lab.judge import compare, longest_pause
 from staffetta.lab.users.acting import act, pause
 
 TOKEN = re.compile(rb"\d{6};")
+NOISE = re.compile(rb"\x1b\][^\x07]*\x07|\r\n\[staffetta\] [^\r\n]*\r\n")
+"""What the console itself writes into the terminal: its title, and a line when a pause is long."""
 START_SECONDS = 30.0
 LAST_ECHO_SECONDS = 20.0
 
 
 class Terminal:
-    """The console command in a pseudo-terminal: bytes typed into it, bytes it shows."""
+    """The console command in a pseudo-terminal: bytes typed into it, bytes of the remote computer it shows."""
 
     def __init__(self, command: list[str]) -> None:
         master, slave = pty.openpty()
@@ -38,7 +40,8 @@ class Terminal:
         )
         os.close(slave)
         self._master = master
-        self.shown = bytearray()
+        self._raw = bytearray()
+        self.shown = b""
         self.changed = asyncio.Event()
         asyncio.get_running_loop().add_reader(master, self._read)
 
@@ -49,7 +52,8 @@ class Terminal:
             data = b""
         if not data:
             asyncio.get_running_loop().remove_reader(self._master)
-        self.shown += data
+        self._raw += data
+        self.shown = NOISE.sub(b"", self._raw)
         self.changed.set()
 
     def type(self, keys: bytes) -> None:
@@ -62,7 +66,7 @@ class Terminal:
         while (found := self.shown.find(text, start)) < 0:
             self.changed.clear()
             if time.monotonic() > deadline or self.process.poll() is not None:
-                raise TimeoutError(f"{text!r} was not shown; instead: {bytes(self.shown[-600:])!r}")
+                raise TimeoutError(f"{text!r} was not shown; instead: {self.shown[-600:]!r}")
             try:
                 await asyncio.wait_for(self.changed.wait(), 0.2)
             except TimeoutError:
@@ -132,8 +136,7 @@ async def _type(stop: asyncio.Event, terminal: Terminal, given: argparse.Namespa
         terminal.type(b"Q")
         await terminal.wait_for(b"DONE", LAST_ECHO_SECONDS, start)
         terminal.type(b"exit\r")
-    shown = bytes(terminal.shown[start:]).partition(b"DONE")[0]
-    shown = re.sub(rb"\x1b\][^\x07]*\x07", b"", shown)
+    shown = terminal.shown[start:].partition(b"DONE")[0]
     written = given.file.read_bytes() if given.file.exists() else b""
     if given.times:
         given.times.write_text(json.dumps({"sent_at": sent_at, "echoed_at": echoed_at}))

@@ -79,7 +79,7 @@ def authenticate_console(username: str, password: str, remote: str) -> RepIdenti
     if Allowed.START_SESSIONS not in rep.permissions:
         raise SignInRefused("may-not-start-sessions", _("This account may not start sessions; ask an administrator."))
     AxesProxyHandler.reset_attempts(username=answer.username, ip_address=remote)
-    audit.note(answer.username, "user.signed-in", "console", {"from": remote})
+    audit.note(answer.username, "user.signed-in", "at the console", {"from": remote})
     return rep
 
 

@@ -18,7 +18,7 @@ WORDS: Final[Mapping[str, Promise]] = {
     "user.signed-in": _("signed in"),
     "user.signed-out": _("signed out"),
     "user.sign-in-failed": _("failed to sign in"),
-    "user.password-changed": _("changed the password"),
+    "user.password-changed": _("changed the password of"),
     "user.password-reset": _("reset the password of"),
     "user.made": _("made the user"),
     "user.rights-changed": _("changed what may be done by"),

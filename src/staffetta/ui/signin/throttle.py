@@ -8,8 +8,8 @@ are counted, locked and hashed the same as others, so neither words nor time tel
 from dataclasses import dataclass
 from datetime import datetime
 
-from axes.handlers.proxy import AxesProxyHandler  # type: ignore[import-untyped]
-from axes.models import AccessAttempt  # type: ignore[import-untyped]
+from axes.handlers.proxy import AxesProxyHandler
+from axes.models import AccessAttempt
 from django.contrib import auth
 from django.db.models import Max
 from django.http import HttpRequest
