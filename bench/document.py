@@ -51,7 +51,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """What was found out about one number: its tables, each with a sentence before it, and how to read them."""
+    """What was found out about one number: its tables, each with a sentence before it or none, and how to read them."""
 
     number: str
     title: str
@@ -63,7 +63,7 @@ class Section:
         """Return the section in Markdown."""
         parts = [f"## {self.number} {self.title}", circumstances.text(), f"**{self.verdict}**"]
         for sentence, table in self.tables:
-            parts += [sentence, table.text()]
+            parts += [sentence, table.text()] if sentence else [table.text()]
         parts.append("How to read it:\n\n" + "\n".join(f"* {line}" for line in self.reading))
         return "\n\n".join(parts) + "\n"
 

@@ -9,7 +9,7 @@ from typing import Final
 from bench.document import Section, Table
 from bench.spread import Spread
 from bench.stage import Account, Stage, Update
-from staffetta.lab.world import LabFailure
+from staffetta.lab.world import LabFailure, Program
 
 SITE_NEW, SITE_KEPT, BASE_NEW, BASE_KEPT = 9, 5, 4, 4
 """Clients that ask for pages; with one upload and one stream of live progress they are 24."""
@@ -33,6 +33,8 @@ class Uploads:
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
         self.enough = threading.Event()
+        self._given_up = False
+        self._program: Program | None = None
         self._accounts: list[Account] = []
         self._thread = threading.Thread(target=self._loop, name="uploads", daemon=True)
         self._thread.start()
@@ -40,12 +42,14 @@ class Uploads:
     def _loop(self) -> None:
         story = self._stage.story
         while not self.enough.is_set():
-            program = self._stage.user(
+            self._program = program = self._stage.user(
                 "uploader", story.appliance.site_url, "--page", "/login/files", "--certificate",
                 story.appliance.site_certificate, "--user", story.technician.name, "--seconds", UPLOAD_SECONDS,
                 password=story.technician.password,
             )  # fmt: skip
             program.process.wait()
+            if self._given_up:
+                return
             try:
                 self._accounts.append(self._stage.account(program))
             except LabFailure:  # it could not even sign in, so it had nothing to tell
@@ -58,6 +62,16 @@ class Uploads:
         self._thread.join(4 * UPLOAD_SECONDS)
         if self._thread.is_alive():
             raise LabFailure(f"An upload of {UPLOAD_SECONDS} s did not end in {4 * UPLOAD_SECONDS} s.")
+        return Account.total(self._accounts)
+
+    def give_up(self) -> Account:
+        """Stop the present upload, which began after the event, and return the account of those before it."""
+        self._given_up = True
+        self.enough.set()
+        while self._thread.is_alive():
+            if self._program:
+                self._stage.world.stop(self._program)
+            self._thread.join(0.5)
         return Account.total(self._accounts)
 
 
@@ -92,11 +106,17 @@ class Clients:
         self._uploads.enough.set()
 
     def finish(self, update: Update | None) -> Account:
-        """Let uploads end, the replaced generation leave, then everybody else stop; return the account of all."""
-        uploads = self._uploads.finish()
+        """Let everybody see the event through, then stop; return the account of all.
+
+        An update is over when the present upload has come to its end and the replaced generation has left.
+        """
         if update:
+            uploads = self._uploads.finish()
             self._stage.wait_gone(update)
-        time.sleep(SETTLE_SECONDS)
+            time.sleep(SETTLE_SECONDS)
+        else:
+            time.sleep(SETTLE_SECONDS)
+            uploads = self._uploads.give_up()
         accounts = [uploads, *(self._stage.account(poller) for poller in self._pollers)]
         return Account.total([*accounts, update.watched] if update else accounts)
 
@@ -156,8 +176,8 @@ def section(
     updates = len(site) + len(base)
     verdict = (
         f"{failures} requests failed in {updates} updates (to reach: 0, aim: 0: "
-        f"{'reached' if not failures else 'missed'}); stopping the same appliance, installing and starting it fails {reference:,.0f}, "
-        f"stopping and starting it at once {at_once:,.0f}."
+        f"{'reached' if not failures else 'missed'}); stopping the same appliance, installing and starting it "
+        f"fails {reference:,.0f}, stopping and starting it at once {at_once:,.0f}."
     )
     head = ("event", "events", "requests", "failed per event", "ratio", "longest time without a success", "duration")
     return Section(
@@ -175,8 +195,8 @@ def section(
             "The reference is an update without handover: keeper, and so site and base, is stopped, stays stopped for "
             "as long as the site update of the same round took, and is started. Ratio is the median of failed requests "
             "by that of the reference.",
-            "A stop and start at once is the least that a restart costs here. Few requests fail, since keeper opens its "
-            "sockets long before the programs behind them are ready, and whoever connects then waits; whoever was "
+            "A stop and start at once is the least that a restart costs here. Few requests fail, since keeper opens "
+            "its sockets long before the programs behind them are ready, and whoever connects then waits; whoever was "
             "connected is cut.",
             "Longest time without a success: of all clients of a kind on one face. Duration: of an update, from "
             "install to committed, the download over loopback included; of a stop and start, until both faces answer.",

@@ -42,11 +42,12 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """The session as a whole: every token's echo, and how often it was resumed."""
+    """The session as a whole: every token's echo, how often it was resumed, whether its recording is complete."""
 
     echoes: Sequence[Echo]
     resumed: int
     generations: int
+    recording: str
 
 
 def measure(stage: Stage, rounds: int) -> Section:
@@ -126,7 +127,7 @@ def _finish(stage: Stage, work: Work, times: Path) -> Session:
         )
     found = json.loads(times.read_text())
     echoes = [Echo(sent, seen) for sent, seen in zip(found["sent_at"], found["echoed_at"], strict=True)]
-    return Session(echoes, told["resumed"], len(told["generations"]))
+    return Session(echoes, told["resumed"], len(told["generations"]), told["recording"])
 
 
 def section(session: Session, updates: Sequence[Event], stops: Sequence[Event]) -> Section:
@@ -170,7 +171,7 @@ def section(session: Session, updates: Sequence[Event], stops: Sequence[Event]) 
             "includes what the install itself takes from the machine (unpacking, checking, starting).",
             f"One session lived through all {len(updates) + len(stops)} events: it was resumed {session.resumed} times "
             f"by {session.generations} server generations, and of {len(session.echoes):,} tokens none was lost or "
-            "doubled, in the far program, the terminal and the recording's text alike.",
+            f"doubled, in the far program and in the terminal; its recording is {session.recording}.",
             "The reference is a bare TLS connection to the site's port, held through the same events: how long after "
             "the event's start it was cut, and how long its user then tried until a new one was accepted (its "
             "handshake done). What it carried is lost each time. Ratio is the median pause of the session through a "

@@ -62,7 +62,7 @@ def test_clients_that_do_not_notice_a_stop_have_measured_nothing() -> None:
 
 def typed(pause: float) -> session_pause.Session:
     echoes = [Echo(moment, moment + 0.002) for moment in range(40)]
-    return session_pause.Session([*echoes, Echo(10.5, 10.5 + pause), Echo(30.5, 34)], 2, 3)
+    return session_pause.Session([*echoes, Echo(10.5, 10.5 + pause), Echo(30.5, 34)], 2, 3, "complete")
 
 
 UPDATE = session_pause.Event(Window(10, 15), session_pause.Cut(3.0, 0.004), 5.0)

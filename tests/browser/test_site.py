@@ -212,4 +212,4 @@ def test_my_account_and_signing_out(people: People, alpha: Single) -> None:
     rita.open("/login/my-account")
     rita.page.get_by_role("heading", name="Sign in").wait_for()
     rita.sign_in("/login/my-account", "rita", alpha.technician.password)
-    rita.page.get_by_role("heading", name="My account").wait_for()
+    rita.page.get_by_role("heading", name="My account", level=1).wait_for()

@@ -4,6 +4,7 @@ import json
 import os
 import secrets
 import ssl
+import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -179,18 +180,22 @@ class Administrator:
         return self.browser.location.rstrip("/").rsplit("/", 1)[-1]
 
     def wait_for(self, job: str, seconds: float = 180) -> dict[str, Any]:
-        """Wait for a job's end, asking as the page does; return the job as the command line shows it."""
+        """Watch a job to its end by the command line; return the job. Base may change hands or die meanwhile."""
         deadline = time.monotonic() + seconds
         last: Exception | None = None
         while time.monotonic() < deadline:
             try:
+                self.appliance.control("watch", job, seconds=max(1.0, deadline - time.monotonic()))
+            except (LabFailure, subprocess.TimeoutExpired) as error:
+                last = error
+            try:
                 found = self.job(job)
-            except LabFailure as error:  # base may be changing hands at this very moment
+            except LabFailure as error:
                 last = error
             else:
                 if found["state"] in ("committed", "undone"):
                     return found
-            time.sleep(0.3)
+            time.sleep(0.5)
         raise LabFailure(f"The job {job} did not end in {seconds:.0f} s. {last or ''}")
 
     def job(self, job: str) -> dict[str, Any]:

@@ -138,15 +138,15 @@ class Single:
         )
         self._user(
             "site, kept alive", "poller", f"{site}/login/", "--certificate", self.appliance.site_certificate,
-            "--keep-alive", "--clients", 4, "--interval", 0.1,
+            "--keep-alive", "--clients", 2, "--interval", 0.2,
         )  # fmt: skip
         self._user(
             "base, new connections", "poller", f"{base}/appliance/", "--certificate",
-            self.appliance.appliance_certificate, "--interval", 0.1,
+            self.appliance.appliance_certificate, "--interval", 0.2,
         )  # fmt: skip
         self._user(
             "base, kept alive", "poller", f"{base}/appliance/", "--certificate", self.appliance.appliance_certificate,
-            "--keep-alive", "--clients", 2, "--interval", 0.1,
+            "--keep-alive", "--clients", 2, "--interval", 0.2,
         )  # fmt: skip
 
     def upgrade_base(self) -> str:
