@@ -19,7 +19,10 @@ pytestmark = [pytest.mark.live]
 
 def survived(report: dict[str, Any]) -> None:
     assert report["outcome"] == "upgraded"
-    assert [upgrade["state"] for upgrade in report["upgrades"]] == ["committed", "committed"]
+    ended = [(upgrade["kind"], upgrade["state"]) for upgrade in report["upgrades"]]
+    assert [one for one in ended if one[1] == "committed"] == [("base", "committed"), ("site", "committed")]
+    undone = [upgrade["error"] for upgrade in report["upgrades"] if upgrade["state"] != "committed"]
+    assert all(undone), "a job that was undone must name its reason"
     (session,) = report["sessions"]
     assert (session["ended"], session["lost"], session["doubled"]) == (False, 0, 0)
     assert session["recording"] == "complete"

@@ -196,6 +196,10 @@ class Single:
                 self.appliance.appliance_certificate, "--job", job_id, password=self.appliance.password,
             )  # fmt: skip
         job = self.administrator.wait_for(job_id, 900 if self.gate else 180)
+        if self.gate and self.gate.armed and job["state"] == "undone":
+            # A process of the new release was killed before it had taken over: undone is right, and tried again.
+            self.report.upgrades.append({"kind": kind, "version": version, "state": "undone", "error": job["error"]})
+            return self._install(kind, version, end)
         if job["state"] != end:
             raise LabFailure(f"The job for {kind} {version} ended {job['state']}: {job.get('error')}")
         return job
