@@ -59,20 +59,24 @@ class LiveBase:
         self.folder = Path(tempfile.mkdtemp(prefix="stb-"))
         (self.folder / "root.json").write_bytes(publisher.root)
         self.port = free_port()
-        self.paths: AppliancePaths = initialise(
-            NewAppliance(
-                folder=self.folder / "a",
-                name="one",
-                hostname="support.example.test",
-                address="127.0.0.1",
-                site_port=free_port(),
-                appliance_port=self.port,
-                update_server=url,
-                bundle=publisher.bundle("base/base-1.0.tar.zst"),
-                root=self.folder / "root.json",
-            ),
-            lambda _: None,
-        )
+        self.paths: AppliancePaths
+        # The packages run this source tree where it lies, which another user may not reach: one user for all.
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(os, "geteuid", lambda: 1000)
+            self.paths = initialise(
+                NewAppliance(
+                    folder=self.folder / "a",
+                    name="one",
+                    hostname="support.example.test",
+                    address="127.0.0.1",
+                    site_port=free_port(),
+                    appliance_port=self.port,
+                    update_server=url,
+                    bundle=publisher.bundle("base/base-1.0.tar.zst"),
+                    root=self.folder / "root.json",
+                ),
+                lambda _: None,
+            )
         self.keeper: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import shutil
@@ -120,6 +121,86 @@ async def test_an_uploaded_bundle_is_installed_and_followed(office: Office) -> N
         (line["actor"], line["method"], line["path"], line["status"]) for line in lines
     }
     assert any(line["status"] == 403 and str(line["path"]).startswith("/v1/installs/upload") for line in lines)
+
+
+async def test_an_upload_is_on_the_disk_before_its_job_is_written(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    sync = os.fsync
+
+    def noting(descriptor: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        sync(descriptor)
+
+    office.publisher.release(Kind.SITE, "1.2")
+    bundle = office.publisher.bundle("site/site-1.2.tar.zst")
+
+    def work() -> None:
+        with ApplianceControl(office.path) as control:
+            monkeypatch.setattr(os, "fsync", noting)
+            job = control.install_file(bundle, "ann")
+            monkeypatch.undo()
+            assert list(control.watch(job))[-1].state is JobState.COMMITTED
+
+    await asyncio.to_thread(work)
+    part = next(number for number, name in enumerate(synced) if name.endswith(".bundle.part"))
+    assert part < synced.index("uploads", part) < synced.index("installs.jsonl")
+
+
+async def test_an_upload_that_does_not_fit_is_refused_before_it_is_sent(office: Office) -> None:
+    reader, writer = await asyncio.open_unix_connection(str(office.path))
+    writer.write(
+        b"POST /v1/installs/upload?actor=ann HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000000000000\r\n\r\n"
+    )
+    async with asyncio.timeout(20):
+        assert b" 507 " in await reader.readline()
+    writer.close()
+    assert list((office.machine.paths.base / "packages/uploads").iterdir()) == []
+
+
+@pytest.mark.parametrize(("number", "status"), [(errno.ENOSPC, 507), (errno.EIO, 500)])
+async def test_nothing_is_changed_that_cannot_be_audited(
+    office: Office, monkeypatch: pytest.MonkeyPatch, number: int, status: int
+) -> None:
+    sync = os.fsync
+
+    def broken(descriptor: int) -> None:
+        if Path(f"/proc/self/fd/{descriptor}").readlink().name == "audit.jsonl":
+            raise OSError(number, os.strerror(number))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", broken)
+
+    def work() -> None:
+        with ApplianceControl(office.path) as control:
+            with pytest.raises(ApplianceRefused, match="audit log") as refused:
+                control.check_updates("ann")
+            assert refused.value.http_status == status
+            assert refused.value.message.endswith("Nothing was done.")
+            assert control.updates().checked_at is None
+            assert control.updates().error is None
+            assert control.status().name == "one", "what only reads is answered"
+
+    await asyncio.to_thread(work)
+
+
+async def test_a_change_whose_end_cannot_be_audited_says_so(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = AuditLog.write
+
+    def broken(log: AuditLog, *values: object, durable: bool) -> None:
+        if values[-1] is not None:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        write(log, *values, durable=durable)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(AuditLog, "write", broken)
+
+    def work() -> None:
+        match = "may have been done"
+        with ApplianceControl(office.path) as control, pytest.raises(ApplianceRefused, match=match):
+            control.check_updates("ann")
+
+    await asyncio.to_thread(work)
 
 
 async def test_refusals_come_with_code_sentence_and_status(office: Office) -> None:

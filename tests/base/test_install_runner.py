@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from staffetta.base.errors import JobUnderWay, RunnerEnded
+from staffetta.base.installs.journal import JOURNAL_NAME, InstallJournal
 from staffetta.base.installs.plan import Effect, GenerationState
 from staffetta.base.installs.record import JobRecord
 from staffetta.base.installs.service import Wanted
@@ -285,3 +288,20 @@ async def test_a_task_that_fails_undoes_the_job_with_its_reason(make: Callable[.
     assert job.state is InstallState.UNDONE
     assert f"({task} ended with status 7): The table is odd." in (job.reason or "")
     assert not [one for one in machine.keepers[Kind.SITE].generations if one.version == NEW]
+
+
+async def test_a_job_is_written_while_every_thread_of_the_loop_is_taken(tmp_path: Path) -> None:
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(1))
+    release = threading.Event()
+    taken = loop.run_in_executor(None, release.wait)
+    journal = InstallJournal(tmp_path)
+    await journal.take()
+    try:
+        async with asyncio.timeout(10):
+            await journal.begin(JobRecord("job-1", Kind.SITE, "t", NEW, OLD, "ann", NOW, None))
+    finally:
+        release.set()
+        await taken
+        await journal.let_go()
+    assert len(read_journal(tmp_path / JOURNAL_NAME)) == 1

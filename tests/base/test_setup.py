@@ -52,6 +52,8 @@ def new(publisher: Publisher) -> Iterator[NewAppliance]:
         update_server="https://updates.example.test",
         bundle=publisher.bundle(*(f"base/base-{one}.tar.zst" for one in ("1.0", "1.1", "1.2"))),
         root=folder / "root.json",
+        base_user=User(20001, 20001) if os.geteuid() == 0 else None,
+        site_user=User(20002, 20002) if os.geteuid() == 0 else None,
     )
     shutil.rmtree(folder)
 
@@ -89,7 +91,7 @@ def test_what_cannot_be_is_refused_before_anything_is_made(new: NewAppliance) ->
         (replace(new, site_port=0), "not a port"),
         (replace(new, update_server="updates"), "update server"),
         (replace(new, name=""), "printable characters"),
-        (replace(new, base_user=User(7, 7)), "or none for both"),
+        (replace(new, base_user=User(7, 7), site_user=None), "or none for both"),
         (replace(new, bundle=new.folder.parent / "none"), "is not a file"),
         (replace(new, root=new.folder.parent / "none"), "cannot be read"),
     ):
@@ -113,6 +115,20 @@ def test_a_bundle_with_no_base_or_a_base_that_fails_is_refused(new: NewAppliance
         initialise(replace(new, bundle=publisher.bundle("site/site-1.0.tar.zst", output="s.bundle")), quiet)
     failing = publisher.package(Kind.BASE, "2.0", content={"bin/python-not": b""})
     publisher.publish(failing, now=utc_now())
+    assert not new.folder.exists()
+
+
+@pytest.mark.req("U14")
+@pytest.mark.parametrize(
+    ("base", "site"),
+    [(None, None), (User(0, 0), User(20002, 20002)), (User(20001, 20001), User(20002, 0))],
+)
+def test_root_must_name_users_who_are_not_root(
+    new: NewAppliance, base: User | None, site: User | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    with pytest.raises(SetupRefused, match="--base-user 20001 --site-user 20002"):
+        initialise(replace(new, base_user=base, site_user=site), quiet)
     assert not new.folder.exists()
 
 
@@ -149,6 +165,8 @@ def test_the_command_says_what_to_do_next(new: NewAppliance) -> None:
         "--address", "127.0.0.1", "--site-port", "8443", "--appliance-port", "9443",
         "--update-server", new.update_server,
     ]  # fmt: skip
+    if os.geteuid() == 0:
+        arguments += ["--base-user", "20001", "--site-user", "20002"]
     done = CliRunner().invoke(group, arguments)
     assert done.exit_code == 0, done.output
     assert "staffetta.keeper --appliance" in done.output

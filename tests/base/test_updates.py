@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,12 +12,13 @@ import pytest
 from releases.served import served
 from staffetta.base.errors import ClockWrong, EulaNotAccepted, InstallRefused, UnknownName
 from staffetta.base.installs.record import JobRecord
-from staffetta.base.trust import TimeFloor, clock_problem, device_key
+from staffetta.base.trust import LARGEST_STEP, TimeFloor, clock_problem, device_key
 from staffetta.base.updates.service import UpdateService
 from staffetta.kernel.clock import utc_now
 from staffetta.kernel.errors import Damaged, Refused
 from staffetta.packages import Installed, Kind, Version
 from staffetta.packages.errors import OlderPackage, PrerequisiteUnmet
+from staffetta.vendor import server as update_server
 from staffetta.vendor.server import ServerOrder, make_server
 from vendor.publisher import Publisher
 
@@ -116,6 +118,25 @@ def test_a_package_is_fetched_whole_with_its_progress(shop: Shop) -> None:
     assert path.stat().st_size == seen[-1][1] == seen[-1][0]
 
 
+@pytest.mark.req("U3")
+def test_updates_are_checked_while_a_package_is_fetched(shop: Shop) -> None:
+    shop.service.check()
+    job = job_of(shop, "base/base-1.1.tar.zst", "1.1")
+    checked = threading.Event()
+
+    def check() -> None:
+        shop.service.check()
+        checked.set()
+
+    def in_the_middle(done: int, total: int) -> None:
+        threading.Thread(target=check, daemon=True).start()
+        assert checked.wait(20), "the check waits for the download"
+
+    path = shop.service.download_path(job)
+    shop.service.fetch(job, path, in_the_middle)
+    assert path.exists()
+
+
 @pytest.mark.req("U6")
 @pytest.mark.parametrize(("offset", "words"), [(timedelta(days=400), "400 days ahead of"), (-timedelta(hours=3), "")])
 def test_a_wrong_clock_is_named_with_its_offset_and_where_to_mend_it(shop: Shop, offset: timedelta, words: str) -> None:
@@ -131,6 +152,24 @@ def test_a_wrong_clock_is_named_with_its_offset_and_where_to_mend_it(shop: Shop,
     problem = clock_problem(shop.service.clock_offset)
     assert problem is not None
     assert ("ahead of" if words else "3 hours behind") in problem
+
+
+@pytest.mark.req("U6", "U14")
+def test_one_lie_about_the_time_stops_no_later_update(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(update_server, "utc_now", lambda: utc_now() + timedelta(days=27_000))
+    assert shop.service.check().error is not None
+    assert shop.service.floor.read() is None
+    monkeypatch.undo()
+    assert shop.again().check().error is None
+
+
+@pytest.mark.req("U6", "U14")
+def test_a_statement_raises_the_floor_by_days_at_most(shop: Shop) -> None:
+    shop.offset = -timedelta(days=90)
+    assert shop.service.check().error is None
+    floor = shop.service.floor.read()
+    assert floor is not None
+    assert abs(floor - (shop.now() + LARGEST_STEP)) < timedelta(minutes=1)
 
 
 @pytest.mark.req("U6")

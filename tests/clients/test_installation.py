@@ -35,8 +35,8 @@ def _handed_out(site: Site, publisher: Publisher, *versions: str) -> Path:
 
 def _install(site: Site, root: Path, state: Path, status: int = 0) -> str:
     done = run(
-        "jump-client", "install", "--token", site.installer_token(), "--state", str(state), "--root", str(root),
-        "--name", "desk", status=status,
+        "jump-client", "install", "--token", "-", "--state", str(state), "--root", str(root),
+        "--name", "desk", text=f"{site.installer_token()}\n", status=status,
     )  # fmt: skip
     return done.stdout + done.stderr
 

@@ -56,6 +56,8 @@ def good_report() -> Report:
         "single",
         outcome="upgraded",
         http={"requests": 100, "failed": 0, "longest_gap_ms": 20.0},
+        users=[{"name": "requests on new connections", "requests": 60, "failed": 0},
+               {"name": "the uploader", "requests": 40, "failed": 0}],
         sessions=[
             {
                 "kind": "shell", "ended": False, "longest_pause_ms": 80.0, "sent": 700, "lost": 0, "doubled": 0,
@@ -97,6 +99,13 @@ def test_failed_requests_other_outcomes_and_empty_stories_are_red() -> None:
     report.outcome = "failed"
     assert len(judge(report, expected="upgraded", kills=False)) == 2
     assert len(judge(Report("single", outcome="upgraded"), expected="upgraded", kills=False)) == 2
+
+
+@pytest.mark.parametrize("kills", [False, True])
+def test_a_user_who_did_nothing_is_red_and_named(kills: bool) -> None:
+    report = good_report()
+    report.users[1]["requests"] = 0
+    assert judge(report, expected="upgraded", kills=kills) == ["the uploader made no request"]
 
 
 def test_with_processes_killed_requests_may_fail_but_keys_may_not_be_lost() -> None:

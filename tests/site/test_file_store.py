@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -20,6 +21,8 @@ from staffetta.site.data.models import Blob
 from staffetta.site.management import files
 from staffetta.site.management.errors import BadUpload
 from staffetta.site.management.models import StoredFile
+from staffetta.site.worker.jobs import jobs
+from staffetta.site.worker.settings import WorkerSettings
 
 pytestmark = [pytest.mark.django_db, pytest.mark.req("S6")]
 UPLOAD = "/login/files/upload"
@@ -174,4 +177,20 @@ def test_what_killed_processes_left_is_swept(keeper: Client, tmp_path: Path) -> 
     now = utc_now()
     assert blobs.sweep(now - timedelta(days=1)) == 0
     assert blobs.sweep(now + timedelta(seconds=5)) == 2
+    assert _kept(tmp_path) == [hashlib.sha256(b"kept").hexdigest()]
+
+
+def test_the_workers_tidying_sweeps_what_is_older_than_a_day(keeper: Client, tmp_path: Path, settings: Any) -> None:
+    settings.STAFFETTA_SITE_FOLDER = tmp_path
+    _upload(keeper, "kept", b"kept")
+    incoming = tmp_path / "blobs" / "incoming"
+    now = utc_now()
+    for name, age in (("old", timedelta(hours=25)), ("young", timedelta(hours=23))):
+        (incoming / name).write_bytes(b"half")
+        os.utime(incoming / name, times=((now - age).timestamp(),) * 2)
+    (tidy,) = (job for job in jobs(WorkerSettings()) if job.name == "tidy")
+    tidy.work(now)
+    assert not (incoming / "old").exists()
+    assert (incoming / "young").exists()
+    (incoming / "young").unlink()
     assert _kept(tmp_path) == [hashlib.sha256(b"kept").hexdigest()]

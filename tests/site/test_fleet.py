@@ -228,10 +228,12 @@ def test_a_token_is_made_in_the_pages_and_shown_once(browser: Callable[..., Clie
     page = client.post("/login/jump-clients/installers", {"uses": 3, "valid_hours": 48}).text
     found = re.search(r'id="installer-token">(stf1\.[^<]+)<', page)
     assert found is not None
-    assert (
-        f"staffetta jump-client install --root root.json --state /var/lib/staffetta-jump-client --token {found[1]}"
-        in page
-    )
+    command = re.search(r'id="install-command">([^<]+)<', page)
+    assert command is not None
+    assert command[1].startswith("staffetta jump-client install --root root.json ")
+    assert command[1].endswith(" --token -")  # no secret on a command line
+    assert page.count(found[1]) == 1
+    assert "take it from the vendor" in page
     service.enrol(found[1], _key(), "till", {})
     later = client.get("/login/jump-clients/installers").text
     assert found[1] not in later and "1 / 3" in later

@@ -47,7 +47,8 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class NewAppliance:
-    """What a new appliance is to be. Users are None when every program runs as who starts keeper."""
+    """What a new appliance is to be. Users are None only when not root sets it up: then every program runs as
+    who starts keeper."""
 
     folder: Path
     name: str
@@ -105,6 +106,11 @@ def _check(new: NewAppliance, paths: AppliancePaths) -> None:
         raise SetupRefused("Name a user for base and one for the site, or none for both.")
     if new.base_user is not None and os.geteuid() != 0:
         raise SetupRefused("Only root can set up an appliance whose programs run under users of their own.")
+    if os.geteuid() == 0 and any(user is None or 0 in (user.uid, user.gid) for user in (new.base_user, new.site_user)):
+        raise SetupRefused(
+            "As root, neither base nor the site may run as root. Give two users other than 0, for example "
+            "`--base-user 20001 --site-user 20002` (numbers; no account need exist)."
+        )
     if new.base_user is not None and new.site_user is not None and new.base_user.uid == new.site_user.uid:
         raise SetupRefused("Base and the site must not run as the same user: the site must not reach base's data.")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +23,10 @@ from staffetta.kernel.ids import new_id
 
 TOLERANCE_SECONDS: Final = 60.0
 """A clock that differs by less from the update server's is right."""
+
+LARGEST_STEP: Final = timedelta(days=7)
+"""How far ahead of this appliance's clock a statement about the time may take the floor: one wrong statement must not
+make everything that is signed look expired for good."""
 
 
 class TrustDamaged(BaseError, Damaged):
@@ -52,6 +56,10 @@ class TimeFloor:
         known = self.read()
         if known is None or moment > known:
             write_atomically(self._path, json.dumps({"floor": format_time(moment)}).encode())
+
+    def raise_by_statement(self, moment: datetime, system: datetime) -> None:
+        """Remember what the update server said the time is, at most `LARGEST_STEP` ahead of the system's clock."""
+        self.raise_to(min(moment, system + LARGEST_STEP))
 
     def now(self, system: datetime) -> datetime:
         """The time to judge by."""

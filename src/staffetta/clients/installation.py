@@ -1,7 +1,8 @@
 """Putting a Jump Client on a computer: the site's bundle, the vendor's signature, a release on the disk, enrolment.
 
-Whether the bundle may run is decided by the vendor's signature alone, from the root of trust given: a site that was
-broken into can refuse to hand out a release, and cannot make its own run here.
+Whether the bundle may run is decided by the signatures alone, from the root of trust given. A root that came from the
+vendor, or was compared with the vendor's, keeps a site that was broken into from making its own release run here. A
+root taken from the site and compared with nothing is only as good as the site was when it was taken.
 """
 
 import dataclasses

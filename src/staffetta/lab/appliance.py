@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import requests
+
 from staffetta.kernel.journal import GATE_VARIABLE
 from staffetta.lab.pages import Browser
 from staffetta.lab.publisher import Published, target
@@ -179,6 +181,32 @@ class Administrator:
         self.browser.submit(f'[data-target="{wanted}"] form', {})
         return self.browser.location.rstrip("/").rsplit("/", 1)[-1]
 
+    def install_however(self, kind: str, version: str, seconds: float = 90) -> str:
+        """Install although processes die under the page: look whether the press was taken, else press again."""
+        known = {one["id"] for one in self.jobs()}
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                return self.install(kind, version)
+            except (LabFailure, requests.RequestException) as error:
+                time.sleep(1)
+                begun = [one["id"] for one in self.jobs() if one["id"] not in known]
+                if begun:
+                    return str(begun[0])
+                if time.monotonic() > deadline:
+                    raise LabFailure(f"{kind} {version} could not be installed: {error}") from error
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """Return every job, newest first, asking again for a while where nobody answers at this very moment."""
+
+        def asked() -> list[dict[str, Any]] | None:
+            try:
+                return list(json.loads(self.appliance.control("jobs", "--json"))) or [{"id": ""}]
+            except LabFailure:
+                return None
+
+        return wait_until("the appliance to list its jobs", asked, 60, every=0.5)
+
     def wait_for(self, job: str, seconds: float = 180) -> dict[str, Any]:
         """Watch a job to its end by the command line; return the job. Base may change hands or die meanwhile."""
         deadline = time.monotonic() + seconds
@@ -199,9 +227,8 @@ class Administrator:
         raise LabFailure(f"The job {job} did not end in {seconds:.0f} s. {last or ''}")
 
     def job(self, job: str) -> dict[str, Any]:
-        """Return one job as the command line shows it in JSON."""
-        jobs: list[dict[str, Any]] = json.loads(self.appliance.control("jobs", "--json"))
-        for one in jobs:
+        """Return one job as the command line shows it."""
+        for one in self.jobs():
             if one["id"] == job:
                 return one
         raise LabFailure(f"The appliance does not know the job {job}.")

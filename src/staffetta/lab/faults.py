@@ -129,7 +129,8 @@ class Gate:
             pids = list(self._pids(name))
             if pids:
                 for pid in pids:
-                    os.kill(pid, signal.SIGKILL)
+                    with contextlib.suppress(ProcessLookupError):  # it has just left by itself
+                        os.kill(pid, signal.SIGKILL)
                 self.kills.append({"at": ".".join(point), "process": name, "pids": pids})
                 return
 

@@ -1,5 +1,6 @@
 """The lab's browser: follows forms and links of the real pages as a person does, with cookies and CSRF fields."""
 
+import time
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urljoin
@@ -57,6 +58,21 @@ class Browser:
         """Sign in with a name and password; stays on the page that follows."""
         self.open(path)
         return self.submit("form#sign-in", {"username": user, "password": password})
+
+    def sign_in_at_last(self, path: str, user: str, password: str, seconds: float = 60) -> list[str]:
+        """Sign in, again and again for a while if it fails; return what failed on the way, for the user's account."""
+        failures: list[str] = []
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                self.sign_in(path, user, password)
+            except (LabFailure, requests.RequestException) as error:
+                failures.append(f"sign-in: {error}")
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.5)
+            else:
+                return failures
 
     def change_first_password(self, old: str, new: str) -> str:
         """Answer the page that the first sign-in ends on: the password must be changed (H3)."""

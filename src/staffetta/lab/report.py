@@ -84,6 +84,7 @@ def judge(report: Report, *, expected: str, kills: bool) -> list[str]:
         problems.append(f"{report.http['failed']} requests failed")
     if not report.http["requests"]:
         problems.append("no request was made")
+    problems += [f"{user['name']} made no request" for user in report.users if not user["requests"]]
     if not report.sessions:
         problems.append("no session was held")
     for session in report.sessions:

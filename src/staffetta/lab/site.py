@@ -94,8 +94,9 @@ class RemoteComputer:
         state = world.folder / "computers" / name
         state.parent.mkdir(exist_ok=True)
         world.run(
-            "jump-client", "install", "--token", token, "--state", str(state), "--root", str(root), "--name", name
-        )
+            "jump-client", "install", "--token", "-", "--state", str(state), "--root", str(root), "--name", name,
+            given=f"{token}\n",
+        )  # fmt: skip
         run = state / "releases" / "current" / "bin" / "run"
         program = world.start(name, [str(run), "jump-client", "--state", str(state)], env={"SHELL": "/bin/bash"})
         return cls(name, state, program)

@@ -189,14 +189,16 @@ class Single:
         return f"{kind} {NEW} took over in {seconds:.1f} s; the processes of {before} are gone"
 
     def _install(self, kind: str, version: str, end: str, *, progress: bool = False) -> dict[str, Any]:
-        job_id = self.administrator.install(kind, version)
+        armed = self.gate is not None and self.gate.armed
+        install = self.administrator.install_however if armed else self.administrator.install
+        job_id = install(kind, version)
         if progress:
             self._user(
                 f"progress of {kind} {version}", "watcher", self.appliance.appliance_url, "--certificate",
                 self.appliance.appliance_certificate, "--job", job_id, password=self.appliance.password,
             )  # fmt: skip
         job = self.administrator.wait_for(job_id, 900 if self.gate else 180)
-        if self.gate and self.gate.armed and job["state"] == "undone":
+        if armed and job["state"] == "undone":
             # A process of the new release was killed before it had taken over: undone is right, and tried again.
             self.report.upgrades.append({"kind": kind, "version": version, "state": "undone", "error": job["error"]})
             return self._install(kind, version, end)

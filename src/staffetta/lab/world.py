@@ -107,10 +107,16 @@ class World:
         """Return the world's loopback address ``number``, from 1."""
         return f"{NETWORK}.{self.block * ADDRESSES_PER_WORLD + number}"
 
-    def run(self, *arguments: str, seconds: float = 300.0, env: Mapping[str, str] | None = None) -> str:
-        """Run one `staffetta` command to its end and return what it printed; a failure raises with its words."""
+    def run(
+        self, *arguments: str, seconds: float = 300.0, env: Mapping[str, str] | None = None, given: str = ""
+    ) -> str:
+        """Run one `staffetta` command to its end and return what it printed; a failure raises with its words.
+
+        ``given`` is its standard input.
+        """
         result = subprocess.run(
             [*self.staffetta, *arguments],
+            input=given,
             capture_output=True,
             text=True,
             timeout=seconds,

@@ -9,10 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import BinaryIO, Final, cast
 
-from staffetta.packages.document import Document
 from staffetta.packages.errors import DocumentInvalid
-from staffetta.packages.info import PackageInfo, is_package, parse_info
-from staffetta.packages.kinds import Kind
+from staffetta.packages.info import PackageInfo
 
 METADATA_FOLDER: Final = "metadata/"
 TARGETS_FOLDER: Final = "targets/"
@@ -106,22 +104,3 @@ class _Metered:
         if not 0 <= size <= LARGEST_METADATA + tarfile.BLOCKSIZE:
             raise DocumentInvalid("The bundle has a header that is larger than any it needs; it is damaged.")
         return self._stream.read(size)
-
-
-def unverified_clients(index: BundleIndex) -> tuple[PackageInfo, ...]:
-    """Return the client packages a bundle holds, from the oldest to the newest, believing what it says.
-
-    For the site, whose bundle is a file of its own verified release. Clients verify (``trust.verify_clients``).
-    """
-    signed = Document.parse("The bundle's clients.json", index.newest("clients")).document("signed")
-    infos = [
-        parse_info(
-            name,
-            target.number("length"),
-            target.document("hashes").sha256("sha256"),
-            target.mapping("custom"),
-        )
-        for name, target in signed.items("targets")
-        if is_package(name) and target.document("custom").text("kind") == Kind.CLIENT
-    ]
-    return tuple(sorted((info for info in infos if index.place_of(info)), key=lambda info: info.version))

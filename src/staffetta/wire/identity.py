@@ -6,7 +6,6 @@ to the TLS peer, so that a proof cannot be passed on by a machine in the middle;
 """
 
 import hashlib
-import hmac
 import struct
 from enum import StrEnum
 
@@ -79,11 +78,6 @@ def check_proof(
         public_key(key).verify(proof, _proof_text(purpose, nonce, certificate, subject, counter))
     except InvalidSignature:
         raise NotProven(f"The proof of key for {purpose} does not hold.") from None
-
-
-def same_secret(one: bytes, other: bytes) -> bool:
-    """Whether two secrets are equal, in a time that does not tell where they differ."""
-    return hmac.compare_digest(one, other)
 
 
 def certificate_sha256(leaf_der: bytes) -> bytes:

@@ -6,6 +6,7 @@ One process holds it at a time; a base that takes over waits until the one befor
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +25,8 @@ class InstallJournal:
         self._path = directory / JOURNAL_NAME
         self._gate = gate
         self._journal: Journal | None = None
+        # A thread of its own, made at the first append: work that fills the loop's threads must not hold up a job.
+        self._writer = ThreadPoolExecutor(1, "install-journal")
         self._append: asyncio.Future[Any] | None = None
         self.jobs: dict[str, JobRecord] = {}
         self.told: tuple[Told, ...] = ()
@@ -75,7 +78,7 @@ class InstallJournal:
         after = apply(job, data)
         # In a thread: a crash test's gate may hold the append, and keeper must be answered meanwhile. Shielded: an
         # append that has begun is finished even if the runner is told to stop.
-        self._append = asyncio.get_running_loop().run_in_executor(None, self._journal.append, data)
+        self._append = asyncio.get_running_loop().run_in_executor(self._writer, self._journal.append, data)
         entry = await asyncio.shield(self._append)
         self.jobs[after.id] = after
         self.told = (*self.told, tell(entry, after))

@@ -1,11 +1,12 @@
 """The audit log of the control socket: one JSON line per request, with the peer the kernel vouches for.
 
 `base/audit.jsonl` is base's only; a file that has grown past its size becomes `audit.jsonl.1` and so on. What changes
-something is on the disk before it is answered.
+something has two lines: one on the disk before it is tried, one with its status before it is answered.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -43,9 +44,12 @@ class AuditLog:
         self._path = path
 
     def write(
-        self, at: datetime, peer: Peer | None, actor: str, method: str, path: str, status: int, *, durable: bool
+        self, at: datetime, peer: Peer | None, actor: str, method: str, path: str, status: int | None, *, durable: bool
     ) -> None:
-        """Write one line; with `durable` it is on the disk when this returns."""
+        """Write one line; with `durable` it is on the disk when this returns. Raises OSError.
+
+        `status` is None in the line that says that a change was asked for and is about to be tried.
+        """
         line = {
             "time": format_time(at),
             "pid": None if peer is None else peer.pid,
@@ -58,7 +62,9 @@ class AuditLog:
         }
         descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
-            os.write(descriptor, json.dumps(line).encode() + b"\n")
+            data = json.dumps(line).encode() + b"\n"
+            if os.write(descriptor, data) < len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
             if durable:
                 os.fsync(descriptor)
             full = os.fstat(descriptor).st_size > LARGEST

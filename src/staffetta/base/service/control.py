@@ -1,17 +1,20 @@
 """The control socket: HTTP and JSON for base's own pages and the command line; translates, decides nothing.
 
-Open to root and one group by the socket's mode; every request is audited with its peer.
+Open to root and one group by the socket's mode; every request is audited with its peer, and nothing is changed that
+cannot be.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
+import os
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from aiohttp import web
 
@@ -23,8 +26,10 @@ from staffetta.base.updates.service import UPLOAD_SUFFIX, UpdateService
 from staffetta.control.appliance import Eula, to_json
 from staffetta.kernel.clock import utc_now
 from staffetta.kernel.errors import InvalidInput, NoSpace, StaffettaError
+from staffetta.kernel.files import sync_directory
 from staffetta.kernel.ids import new_id
 from staffetta.kernel.log import get_logger
+from staffetta.releases.disk import require_space
 
 _log = get_logger(__name__)
 
@@ -177,26 +182,32 @@ class ControlServer:
 
     @web.middleware
     async def _audited(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """What changes something is refused if the log cannot say that it was asked for, and fails if not its end."""
         request[ACTOR] = ""
-        status = 500
+        changes = request.method not in ("GET", "HEAD")
+        if changes and (error := self._note(request, None)) is not None:
+            return _unaudited(error, "Nothing was done.")
         try:
             response = await handler(request)
-            status = response.status
-            return response
-        finally:
-            changes = request.method not in ("GET", "HEAD")
-            try:
-                self._audit.write(
-                    utc_now(),
-                    _peer(request),
-                    request[ACTOR],
-                    request.method,
-                    request.path_qs,
-                    status,
-                    durable=changes,
-                )
-            except OSError as error:
-                _log.error("the audit log cannot be written: %s", error)
+        except BaseException:
+            self._note(request, 500)
+            raise
+        error = self._note(request, response.status)
+        if changes and error is not None:
+            return _unaudited(error, "What was asked may have been done; look before you ask again.")
+        return response
+
+    def _note(self, request: web.Request, status: int | None) -> OSError | None:
+        """Write a line; what hindered it, if something did, is logged and given back."""
+        changes = request.method not in ("GET", "HEAD")
+        try:
+            self._audit.write(
+                utc_now(), _peer(request), request[ACTOR], request.method, request.path_qs, status, durable=changes
+            )
+        except OSError as error:
+            _log.error("the audit log cannot be written: %s", error)
+            return error
+        return None
 
 
 @web.middleware
@@ -218,16 +229,30 @@ async def _in_words(request: web.Request, handler: Handler) -> web.StreamRespons
 
 
 async def _store(request: web.Request, path: Path) -> None:
-    """Stream a body into a file; it has its name only when it is whole and on the disk."""
+    """Stream a body into a file; it has its name only when it is whole and on the disk. Raises DiskFull."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    require_space(path.parent, request.content_length or 0)
     part = path.with_name(f"{path.name}.part")
     try:
         with part.open("wb") as file:
             async for chunk in request.content.iter_chunked(1 << 18):
-                await asyncio.to_thread(file.write, chunk)
+                await asyncio.to_thread(_write, file, path.parent, chunk)
+            await asyncio.to_thread(_sync, file)
         part.replace(path)
+        await asyncio.to_thread(sync_directory, path.parent)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _write(file: BinaryIO, folder: Path, chunk: bytes) -> None:
+    """Write a piece if it leaves room to spare; a body need not say its length beforehand."""
+    require_space(folder, len(chunk))
+    file.write(chunk)
+
+
+def _sync(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
 
 
 async def _read_fields(request: web.Request, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -249,6 +274,12 @@ async def _read_fields(request: web.Request, names: tuple[str, ...]) -> tuple[st
 
 def _json(value: object, status: int = 200) -> web.Response:
     return web.json_response(to_json(value), status=status)
+
+
+def _unaudited(error: OSError, outcome: str) -> web.Response:
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    message = f"The audit log cannot be written: {error.strerror or error}. {outcome}"
+    return _json({"code": "no-space" if full else "not-audited", "message": message}, 507 if full else 500)
 
 
 def _peer(request: web.Request) -> Peer | None:

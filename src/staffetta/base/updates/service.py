@@ -1,6 +1,7 @@
 """Packages as base gets them: from the update server or an uploaded bundle, and what may be installed (U2, U4, U8).
 
-Every method reads and writes files or the network and is meant for a thread; one at a time holds the trust folder.
+Every method reads and writes files or the network and is meant for a thread; one at a time holds the trust folder,
+none while it downloads a package.
 Nothing a page says is believed: selection, licence agreement and signatures are judged again when a job verifies.
 """
 
@@ -20,7 +21,7 @@ from staffetta.base.trust import TimeFloor, clock_problem, device_key
 from staffetta.base.updates.agreements import Agreements
 from staffetta.base.updates.answer import Answer, AnswerFile, to_updates
 from staffetta.control.appliance import Updates
-from staffetta.kernel.clock import utc_now
+from staffetta.kernel.clock import trusted_now, utc_now
 from staffetta.kernel.errors import StaffettaError
 from staffetta.kernel.log import get_logger
 from staffetta.packages import Installed, Kind, PackageInfo
@@ -81,8 +82,10 @@ class UpdateService:
                 repository = self._server_repository()
                 checked = self._ask(repository)
                 offset = checked.offset_seconds
-                self.floor.raise_to(checked.time)
-                infos = [info for info in self._refresh(repository, offset) if info.target in checked.targets]
+                # Judged by the statement's time, which is remembered only if what the vendor signed is good by it.
+                verified = self._refresh(repository, offset, checked.time)
+                self.floor.raise_by_statement(checked.time, self._clock())
+                infos = [info for info in verified if info.target in checked.targets]
                 for info in infos:
                     self._note_agreement(repository, info)
                 answer = Answer(self._clock(), tuple(infos), offset)
@@ -123,7 +126,9 @@ class UpdateService:
         """Bring a job's package file to `destination`, whole and verified."""
         with self._lock:
             repository, infos = self._opened[1:] if self._opened and self._opened[0] == job.id else self._open(job)
-            repository.download(_find(job, infos), destination, progress)
+        # Without the lock: a download takes minutes, touches nothing of the trust folder, and whoever waits for the
+        # lock keeps a thread.
+        repository.download(_find(job, infos), destination, progress)
 
     def download_path(self, job: JobRecord) -> Path:
         """Where a job's package file is, or will be."""
@@ -164,10 +169,14 @@ class UpdateService:
     def _server(self, repository: TrustedRepository) -> UpdateServer:
         return UpdateServer(self._url, self._device_key, repository.root.statement_keys)
 
-    def _refresh(self, repository: TrustedRepository, offset: float | None) -> tuple[PackageInfo, ...]:
-        """Verified metadata; expired because of a wrong clock is said as that (U6)."""
+    def _refresh(
+        self, repository: TrustedRepository, offset: float | None, stated: datetime | None = None
+    ) -> tuple[PackageInfo, ...]:
+        """Verified metadata, good by the trusted time and by the one just stated; expired because of a wrong clock is
+        said as that (U6)."""
+        now = self.floor.now(self._clock())
         try:
-            return repository.refresh(self.floor.now(self._clock()))
+            return repository.refresh(now if stated is None else trusted_now(now, stated))
         except Expired as error:
             problem = clock_problem(self.clock_offset if offset is None else offset)
             if problem is None:

@@ -66,14 +66,14 @@ class Watch:
 async def watch(stop: asyncio.Event, given: argparse.Namespace) -> dict[str, Any]:
     """Sign in, follow the job to its end, say whether each journalled event was seen once and in order."""
     browser = Browser(given.url, given.certificate)
-    browser.sign_in("/appliance/", given.user, os.environ["LAB_PASSWORD"])
+    failures = browser.sign_in_at_last("/appliance/", given.user, os.environ["LAB_PASSWORD"])
     one = Watch(browser, given.job)
     following = asyncio.create_task(asyncio.to_thread(one.follow))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({following, stopping}, return_when=asyncio.FIRST_COMPLETED)
     one.stopped.set()
     stopping.cancel()
-    failures = list(one.failures)
+    failures += one.failures
     if not following.done():
         failures.append("the stream never told the job's end")
     if one.ids != sorted(set(one.ids)):

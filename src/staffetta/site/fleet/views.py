@@ -20,7 +20,8 @@ from staffetta.site.fleet.forms import TokenForm
 from staffetta.ui.signin.access import needs, signed_in
 
 PAGE: Final = 100
-INSTALL: Final = "staffetta jump-client install --root root.json --state /var/lib/staffetta-jump-client --token {token}"
+INSTALL: Final = "staffetta jump-client install --root root.json --state /var/lib/staffetta-jump-client --token -"
+"""The token is read from input: a command line is seen by everyone on the computer and kept by its shell."""
 
 
 @signed_in
@@ -55,7 +56,7 @@ def tokens(request: HttpRequest) -> HttpResponse:
         return render(
             request,
             "fleet/made_token.html",
-            {"made": made, "command": INSTALL.format(token=made.text)},
+            {"made": made, "command": INSTALL},
         )
     return render(request, "fleet/tokens.html", {"form": form, "tokens": service.list_tokens()})
 

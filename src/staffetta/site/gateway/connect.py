@@ -5,17 +5,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from aiohttp import WSCloseCode, web
+from aiohttp import web
 
 from staffetta.kernel.clock import format_time
-from staffetta.kernel.errors import StaffettaError
 from staffetta.kernel.log import bound, get_logger
 from staffetta.site.accounts import service as accounts
 from staffetta.site.accounts.permissions import Allowed
 from staffetta.site.data.database import in_database
 from staffetta.site.fleet import service as fleet
 from staffetta.site.fleet.errors import ClientRevoked, ClientUnknown
-from staffetta.site.gateway.connection import Connection
+from staffetta.site.gateway.connection import Connection, serve
 from staffetta.site.gateway.errors import Turned
 from staffetta.site.gateway.neighbours import Neighbours
 from staffetta.site.gateway.presence import Presence, PresentClient, PresentConsole
@@ -25,7 +24,7 @@ from staffetta.site.support import service as support
 from staffetta.site.support.errors import SessionRefused
 from staffetta.site.support.models import LiveSession
 from staffetta.wire import frames, messages, tickets
-from staffetta.wire.errors import CloseCode, FrameError, NotProven
+from staffetta.wire.errors import CloseCode, NotProven
 from staffetta.wire.messages import EndName
 
 _log = get_logger(__name__)
@@ -63,26 +62,17 @@ class Connect:
         if self.draining:
             raise web.HTTPServiceUnavailable(headers={"Retry-After": "1"}, text="Moved; connect again.\n")
         connection = await Connection.accept(request, self._signer, self._settings.held_bytes)
-        with bound(connection=connection.id, remote=connection.remote):
-            try:
-                first = await connection.first(self._settings.hello_seconds)
-                if first is not None:
-                    await self._admit(connection, first)
-            except FrameError as error:
-                _log.info("bad frame: %s", error.message)
-                connection.close(CloseCode.BAD_FRAME, error.close_reason)
-            except Turned as turned:
-                _log.info("turned away: %s", turned.message)
-                connection.say(messages.Refuse(turned.word, turned.message[:1024]))
-                connection.close(turned.close, turned.word)
-            except StaffettaError:
-                _log.exception("a connection failed")
-                connection.close(WSCloseCode.INTERNAL_ERROR, "try again")
-            finally:
-                await connection.closed()
+        await serve(connection, self._admit, self._settings.hello_seconds)
         return connection.socket
 
     async def _admit(self, connection: Connection, first: bytes) -> None:
+        try:
+            await self._meet(connection, first)
+        except Turned as turned:
+            connection.say(messages.Refuse(turned.word, turned.message[:1024]))
+            raise
+
+    async def _meet(self, connection: Connection, first: bytes) -> None:
         frame = frames.decode(first)
         hello = messages.parse(frame) if isinstance(frame, frames.Control) else None
         match hello:

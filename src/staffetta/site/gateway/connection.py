@@ -7,14 +7,16 @@ Sending is a plain function: the message goes to the transport at once, whose bu
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Final
 
 from aiohttp import ClientConnectionResetError, WSCloseCode, WSMsgType, web
 
 from staffetta.front.connections import DoorConnection
+from staffetta.kernel.errors import StaffettaError
 from staffetta.kernel.ids import new_id
-from staffetta.kernel.log import get_logger
+from staffetta.kernel.log import bound, get_logger
+from staffetta.site.gateway.errors import Turned
 from staffetta.site.gateway.signing import Signer
 from staffetta.wire import frames, messages
 from staffetta.wire.errors import CloseCode, FrameError, Problem
@@ -157,3 +159,25 @@ class Connection:
                 else:
                     # Also when aiohttp has begun to close it, which waits for what is unsent.
                     self._transport.abort()
+
+
+async def serve(
+    connection: Connection, admit: Callable[[Connection, bytes], Awaitable[None]], hello_seconds: float
+) -> None:
+    """Give the first message, if one comes in ``hello_seconds``, to ``admit``; close as what it raises says."""
+    with bound(connection=connection.id, remote=connection.remote):
+        try:
+            first = await connection.first(hello_seconds)
+            if first is not None:
+                await admit(connection, first)
+        except FrameError as error:
+            _log.info("bad frame: %s", error.message)
+            connection.close(CloseCode.BAD_FRAME, error.close_reason)
+        except Turned as turned:
+            _log.info("turned away: %s", turned.message)
+            connection.close(turned.close, turned.word)
+        except StaffettaError:
+            _log.exception("a connection failed")
+            connection.close(WSCloseCode.INTERNAL_ERROR, "try again")
+        finally:
+            await connection.closed()

@@ -1,20 +1,17 @@
 """/client/session: an end proves that a session's ticket is its own and joins; then its frames go through the relay."""
 
-from aiohttp import WSCloseCode, web
+from aiohttp import web
 
-from staffetta.kernel.errors import StaffettaError
-from staffetta.kernel.log import bound, get_logger
-from staffetta.site.gateway.connection import Connection
+from staffetta.kernel.log import bound
+from staffetta.site.gateway.connection import Connection, serve
 from staffetta.site.gateway.errors import NotAllowed, Turned
 from staffetta.site.gateway.sessions import Sessions
 from staffetta.site.gateway.settings import GatewaySettings
 from staffetta.site.gateway.signing import Signer
 from staffetta.site.support.errors import BadAttach, Fenced, SessionOver, SessionUnknown
 from staffetta.wire import frames, messages, tickets
-from staffetta.wire.errors import CloseCode, FrameError, NotProven
+from staffetta.wire.errors import CloseCode, NotProven
 from staffetta.wire.tickets import Ticket
-
-_log = get_logger(__name__)
 
 
 class Joining:
@@ -31,22 +28,7 @@ class Joining:
         if self.draining:
             raise web.HTTPServiceUnavailable(headers={"Retry-After": "1"}, text="Moved; connect again.\n")
         connection = await Connection.accept(request, self._signer, self._settings.held_bytes)
-        with bound(connection=connection.id, remote=connection.remote):
-            try:
-                first = await connection.first(self._settings.hello_seconds)
-                if first is not None:
-                    await self._join(connection, first)
-            except FrameError as error:
-                _log.info("bad frame: %s", error.message)
-                connection.close(CloseCode.BAD_FRAME, error.close_reason)
-            except Turned as turned:
-                _log.info("turned away: %s", turned.message)
-                connection.close(turned.close, turned.word)
-            except StaffettaError:
-                _log.exception("a connection failed")
-                connection.close(WSCloseCode.INTERNAL_ERROR, "try again")
-            finally:
-                await connection.closed()
+        await serve(connection, self._join, self._settings.hello_seconds)
         return connection.socket
 
     async def _join(self, connection: Connection, first: bytes) -> None:

@@ -12,6 +12,7 @@ from django.conf import settings
 from staffetta.kernel.log import get_logger
 from staffetta.site.accounts.models import Account
 from staffetta.site.accounts.sessions import SessionStore
+from staffetta.site.data import blobs
 from staffetta.site.processes.tasks import prune_snapshots
 from staffetta.site.support import service as support
 from staffetta.site.support.models import LiveSession
@@ -21,6 +22,8 @@ _log = get_logger(__name__)
 
 PROBES_KEPT: Final = timedelta(minutes=10)
 ATTEMPTS_KEPT: Final = timedelta(days=1)
+LEFTOVERS_KEPT: Final = timedelta(days=1)
+"""Longer than any upload takes: what is older was left by a process that was killed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +50,11 @@ def expire_sessions(now: datetime) -> None:
 
 
 def tidy(now: datetime) -> None:
-    """Remove what nobody will look at again; records, reports and blobs are not among it."""
+    """Remove what nobody will look at again; records, reports and the blobs they hold are not among it."""
     SessionStore.clear_expired()
     AccessAttempt.objects.filter(attempt_time__lt=now - ATTEMPTS_KEPT).delete()
     Account.objects.filter(probe=True, created_at__lt=now - PROBES_KEPT).delete()
     LiveSession.objects.filter(probe=True, opened_at__lt=now - PROBES_KEPT).delete()
+    if swept := blobs.sweep(now - LEFTOVERS_KEPT):
+        _log.info("removed what killed processes left in the file store", extra={"files": swept})
     prune_snapshots(Path(settings.STAFFETTA_SITE_FOLDER) / "snapshots")

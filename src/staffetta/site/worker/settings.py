@@ -11,4 +11,5 @@ class WorkerSettings:
     """Sessions whose two ends have given up are ended."""
 
     tidy_seconds: float = 600.0
-    """Expired web sessions, old sign-in attempts, ended probes and surplus database copies are removed."""
+    """Expired web sessions, old sign-in attempts, ended probes, surplus database copies are removed,
+    and what broken-off uploads left."""
