@@ -21,7 +21,7 @@ test: check      ## every test that CI runs
 quick: $(READY)  ## the tests that start no programs, in under two minutes
 	@scripts/run-tests quick
 
-soak: $(READY)   ## the whole matrix of kills; an hour and more; writes docs/soak.md
+soak: $(READY)   ## the whole matrix of kills, every process at every point; writes docs/soak.md
 	@scripts/system-packages test
 	@scripts/run-tests soak
 

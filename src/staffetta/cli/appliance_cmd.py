@@ -67,8 +67,8 @@ def with_control(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--site-port", type=int, default=443, show_default=True)
 @click.option("--appliance-port", type=int, default=8443, show_default=True)
 @click.option("--update-server", required=True, help="The update server's URL.")
-@click.option("--base-user", type=int, help="Numeric user and group that base runs under; none: who starts keeper.")
-@click.option("--site-user", type=int, help="Numeric user and group that the site runs under.")
+@click.option("--base-user", type=int, help="Numeric user and group that base runs under; needed as root.")
+@click.option("--site-user", type=int, help="Numeric user and group that the site runs under; needed as root.")
 def init_command(
     folder: Path,
     name: str,
