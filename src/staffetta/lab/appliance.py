@@ -199,13 +199,14 @@ class Administrator:
     def jobs(self) -> list[dict[str, Any]]:
         """Return every job, newest first, asking again for a while where nobody answers at this very moment."""
 
-        def asked() -> list[dict[str, Any]] | None:
+        def asked() -> str | None:
             try:
-                return list(json.loads(self.appliance.control("jobs", "--json"))) or [{"id": ""}]
+                return self.appliance.control("jobs", "--json")
             except LabFailure:
                 return None
 
-        return wait_until("the appliance to list its jobs", asked, 60, every=0.5)
+        listed: list[dict[str, Any]] = json.loads(wait_until("the appliance to list its jobs", asked, 60, every=0.5))
+        return listed
 
     def wait_for(self, job: str, seconds: float = 180) -> dict[str, Any]:
         """Watch a job to its end by the command line; return the job. Base may change hands or die meanwhile."""

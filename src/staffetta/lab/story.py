@@ -5,7 +5,7 @@ import os
 import shlex
 import sqlite3
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,7 +38,6 @@ class Options:
     clients: int = 3
     fault: Fault | None = None
     seed: int = 0
-    versions: tuple[tuple[str, str], ...] = field(default=(("base", NEW), ("site", NEW)))
 
 
 class Single:
