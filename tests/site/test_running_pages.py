@@ -16,6 +16,7 @@ from own_site import PASSWORD, run_site, site_environment
 pytestmark = pytest.mark.live
 PIECE = 64 * 1024
 SPOOLS_FROM = 3 * 1024 * 1024  # above what Django's own handler keeps in memory
+BOUNDARY = "a-boundary-that-random-bytes-do-not-hold"
 
 
 class Browser:
@@ -108,8 +109,8 @@ def _peak(process: "subprocess.Popen[bytes]") -> int:
 
 def _upload_head(secret: str, name: str) -> bytes:
     return (
-        f'--b\r\nContent-Disposition: form-data; name="csrfmiddlewaretoken"\r\n\r\n{secret}\r\n'
-        f'--b\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n\r\n'
+        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="csrfmiddlewaretoken"\r\n\r\n{secret}\r\n'
+        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n\r\n'
     ).encode()
 
 
@@ -121,13 +122,13 @@ def test_an_upload_arrives_in_the_blob_folder_while_it_is_sent(
     path, process = pages
     browser = Browser(path)
     browser.sign_in()
-    head, tail = _upload_head(browser.form_secret("/login/files"), "big.bin"), b"\r\n--b--\r\n"
+    head, tail = _upload_head(browser.form_secret("/login/files"), "big.bin"), f"\r\n--{BOUNDARY}--\r\n".encode()
     pieces, piece = 1600, os.urandom(PIECE)
     connection = browser.connect()
     connection.putrequest("POST", "/login/files/upload", skip_host=True)
     for name, value in browser.headers().items():
         connection.putheader(name, value)
-    connection.putheader("Content-Type", "multipart/form-data; boundary=b")
+    connection.putheader("Content-Type", f"multipart/form-data; boundary={BOUNDARY}")
     if chunked:
         connection.putheader("Transfer-Encoding", "chunked")
     else:
@@ -174,7 +175,7 @@ def test_who_may_not_store_is_refused_before_sending(pages: tuple[Path, "subproc
     connection.putrequest("POST", "/login/files/upload", skip_host=True)
     for name, value in Browser(path).headers().items():
         connection.putheader(name, value)
-    connection.putheader("Content-Type", "multipart/form-data; boundary=b")
+    connection.putheader("Content-Type", f"multipart/form-data; boundary={BOUNDARY}")
     connection.putheader("Content-Length", str(10**12))
     connection.endheaders()
     assert connection.getresponse().status == 401
@@ -191,7 +192,7 @@ def test_a_sender_who_goes_away_leaves_nothing(pages: tuple[Path, "subprocess.Po
     connection.putrequest("POST", "/login/files/upload", skip_host=True)
     for name, value in browser.headers().items():
         connection.putheader(name, value)
-    connection.putheader("Content-Type", "multipart/form-data; boundary=b")
+    connection.putheader("Content-Type", f"multipart/form-data; boundary={BOUNDARY}")
     connection.putheader("Content-Length", str(10**9))
     connection.endheaders()
     connection.send(head + os.urandom(SPOOLS_FROM))
