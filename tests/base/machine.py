@@ -23,7 +23,7 @@ from staffetta.base.service.process import read_installed
 from staffetta.base.updates.service import UpdateService
 from staffetta.control.child import KeeperRefused
 from staffetta.control.paths import AppliancePaths
-from staffetta.control.private import Check, Proof
+from staffetta.control.private import Check, PrivateUnreachable, Proof
 from staffetta.control.private import Facts as PrivateFacts
 from staffetta.control.verbs import GenerationState as Reported
 from staffetta.control.verbs import GenerationStatus, KeeperStatus, ProcessStatus, ProgramStatus, TaskResult
@@ -100,6 +100,8 @@ class Machine:
         self.done: list[tuple[Effect, str | None]] = []
         self.proved: set[str] = set()
         self.failing_task = ""
+        self.site_database_bytes: int | None = None
+        self.silent_answers = 0
         self.tasks_run: list[tuple[str, str, str]] = []
         self.processes: dict[str, Installs] = {}
         self.holder: str | None = None
@@ -165,7 +167,15 @@ class Machine:
         return Proof.of((Check("records", True, "written and read", 1.0),))
 
     async def facts(self, socket_path: Path, seconds: float, /) -> PrivateFacts:
-        return PrivateFacts(program="site", generation=socket_path.parent.name, version="1")
+        if self.silent_answers:
+            self.silent_answers -= 1
+            raise PrivateUnreachable("The site does not answer.")
+        return PrivateFacts(
+            program="site",
+            generation=socket_path.parent.name,
+            version="1",
+            database_bytes=self.site_database_bytes,
+        )
 
     # Life and death
 

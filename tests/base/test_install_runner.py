@@ -184,6 +184,30 @@ async def test_killed_while_it_undoes_the_next_start_undoes(make: Callable[..., 
 
 
 @pytest.mark.req("U10")
+async def test_room_for_the_copy_of_the_sites_database_is_asked_for_before_anything_is_fetched(
+    make: Callable[..., Machine],
+) -> None:
+    machine = make()
+    machine.site_database_bytes = 10**15
+    job = await machine.work(wanted(Kind.SITE))
+    check_end(machine, job, Kind.SITE)
+    assert job.state is InstallState.UNDONE
+    assert "free" in (job.reason or "")
+    assert Effect.FETCH not in [effect for effect, _ in machine.done]
+    assert machine.tasks_run == []
+
+
+@pytest.mark.req("U10")
+async def test_a_site_that_does_not_answer_may_still_be_mended_by_an_update(make: Callable[..., Machine]) -> None:
+    machine = make()
+    machine.silent_answers = 1
+    job = await machine.work(wanted(Kind.SITE))
+    check_end(machine, job, Kind.SITE)
+    assert job.state is InstallState.COMMITTED
+    assert machine.silent_answers == 0
+
+
+@pytest.mark.req("U10")
 @pytest.mark.parametrize("kind", [Kind.SITE, Kind.BASE])
 @pytest.mark.parametrize(
     ("behaviour", "reason"),

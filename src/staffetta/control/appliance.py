@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import ssl
 import types
 import typing
@@ -368,6 +369,11 @@ class ApplianceControl:
         return job
 
     def _unavailable(self, error: Exception) -> Unavailable:
+        if not os.access(self._path, os.R_OK | os.W_OK):
+            return Unavailable(
+                f"No appliance that you may steer runs in {self._path.parent.parent}: {self._path} is missing or may "
+                "not be opened. Check the folder and that its keeper runs; only root and the appliance's group may ask."
+            )
         return Unavailable(f"The appliance's base does not answer on {self._path} ({error}); try again in a moment.")
 
 

@@ -48,6 +48,7 @@ class Facts:
     sessions_live: int | None = None
     clients_online: int | None = None
     requests_under_way: int | None = None
+    database_bytes: int | None = None  # what a copy of its database takes on the appliance's disk
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +139,7 @@ async def facts(socket_path: Path, timeout: float = 5.0) -> Facts:  # noqa: ASYN
             sessions_live=_count(raw.get("sessions_live")),
             clients_online=_count(raw.get("clients_online")),
             requests_under_way=_count(raw.get("requests_under_way")),
+            database_bytes=_count(raw.get("database_bytes")),
         )
     except (KeyError, TypeError) as error:
         raise BadPrivateAnswer(f"Facts on {socket_path} cannot be understood: {error!r}") from error

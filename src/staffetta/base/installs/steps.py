@@ -7,6 +7,7 @@ files runs in a thread; the loop goes on answering keeper meanwhile.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,8 +21,8 @@ from staffetta.base.installs.service import Outcome, Progress
 from staffetta.base.installs.states import InstallState
 from staffetta.control.child import KeeperRefused
 from staffetta.control.paths import AppliancePaths
+from staffetta.control.private import BadPrivateAnswer, PrivateUnreachable, Proof
 from staffetta.control.private import Facts as PrivateFacts
-from staffetta.control.private import Proof
 from staffetta.control.verbs import GenerationStatus, KeeperStatus, TaskResult
 from staffetta.kernel.errors import StaffettaError
 from staffetta.kernel.files import sha256_of
@@ -102,6 +103,8 @@ class ApplianceSteps:
                 assert generation is not None
                 await self._prove(generation)
                 return Outcome(proved=generation)
+            case Effect.RESERVE:
+                await self._reserve(job)
             case Effect.SNAPSHOT:
                 assert job.previous is not None
                 await self._task(job, job.previous, "snapshot", "The copy of the database could not be made")
@@ -145,16 +148,31 @@ class ApplianceSteps:
         check_platform(info)
         return info
 
+    async def _reserve(self, job: JobRecord) -> None:
+        """Refuse now what would not fit later: the package, what it unpacks to, and the copy of the database (U10)."""
+        info, copy = _verified(job), await self._database_bytes(job)
+        self._packages.download_path(job).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        await asyncio.to_thread(self._trees[job.program].reserve, info.size + info.installed_size + copy)
+
+    async def _database_bytes(self, job: JobRecord) -> int:
+        """What the copy will take. Base may not read the site's data, so it asks the generation that runs.
+
+        A first site, one that does not answer (the update may be what mends it) and a release that does not say count
+        for nothing here; the copy itself looks at the disk again.
+        """
+        if job.program is Kind.BASE:
+            database = self._paths.base / "base.sqlite3"
+            return database.stat().st_size if database.exists() else 0
+        for each in await self._generations(job):
+            if each.state is GenerationState.ACTIVE:
+                with contextlib.suppress(PrivateUnreachable, BadPrivateAnswer):
+                    facts = await self._probe.facts(self._paths.private_socket(each.id), self._times.answer)
+                    return facts.database_bytes or 0
+        return 0
+
     def _on_disk(self, effect: Effect, job: JobRecord, progress: Progress) -> None:
-        tree, download, info = self._trees[job.program], self._packages.download_path(job), job.package
-        if info is None:
-            raise StepFailed("What was verified is not in the install journal; install the package again.")
+        tree, download, info = self._trees[job.program], self._packages.download_path(job), _verified(job)
         match effect:
-            case Effect.RESERVE:
-                download.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                database = self._paths.base / "base.sqlite3"
-                copy = database.stat().st_size if job.program is Kind.BASE and database.exists() else 0
-                tree.reserve(info.size + info.installed_size + copy)
             case Effect.FETCH:
                 self._packages.fetch(job, download, progress)
             case Effect.STAGE:
@@ -219,6 +237,12 @@ class ApplianceSteps:
             if error.code in ("unknown-generation", "nothing-to-go-back") and effect in (Effect.GO_BACK, Effect.STOP):
                 return
             raise
+
+
+def _verified(job: JobRecord) -> PackageInfo:
+    if job.package is None:
+        raise StepFailed("What was verified is not in the install journal; install the package again.")
+    return job.package
 
 
 def _reason(output: str) -> str:

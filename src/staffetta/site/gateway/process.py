@@ -37,6 +37,8 @@ from staffetta.site.gateway.sessions import Sessions
 from staffetta.site.gateway.settings import GatewaySettings
 from staffetta.site.gateway.signing import Signer
 from staffetta.site.processes.child import check_database, obey
+from staffetta.site.processes.errors import OtherDatabase
+from staffetta.site.processes.tasks import snapshot_bytes
 from staffetta.site.processes.web import WEB_SOCKET
 from staffetta.wire.errors import CloseCode
 
@@ -202,6 +204,10 @@ class Gateway:
         raise web.HTTPFound(self._appliance_url)
 
     async def _facts(self) -> Facts:
+        try:
+            copy = snapshot_bytes()
+        except OtherDatabase:
+            copy = None  # copied by its own tools, elsewhere
         return Facts(
             program=self._environment.program,
             generation=self._environment.generation,
@@ -209,6 +215,7 @@ class Gateway:
             sessions_live=len(self._sessions.live),
             clients_online=len(self._presence.clients),
             requests_under_way=self._door.requests_under_way,
+            database_bytes=copy,
         )
 
     async def _move_asked(self, request: web.Request) -> web.Response:

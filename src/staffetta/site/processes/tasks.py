@@ -42,7 +42,7 @@ def snapshot(folder: Path, version: str) -> dict[str, object]:
     if not source.exists():
         return {"task": "snapshot", "path": None, "bytes": 0}
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    needed = source.stat().st_size + _size(source.with_name(source.name + "-wal"))
+    needed = snapshot_bytes()
     free = shutil.disk_usage(folder).free
     if free < needed + _SPARE_BYTES:
         raise NoRoomForSnapshot(
@@ -65,6 +65,12 @@ def snapshot(folder: Path, version: str) -> dict[str, object]:
         "bytes": path.stat().st_size,
         "seconds": round(time.monotonic() - started, 3),
     }
+
+
+def snapshot_bytes() -> int:
+    """Return what a copy of the database takes at most. Raises ``OtherDatabase`` for a database by URL."""
+    source = _database_file()
+    return _size(source) + _size(source.with_name(source.name + "-wal"))
 
 
 def prune_snapshots(folder: Path) -> int:
