@@ -14,6 +14,7 @@ import random
 import signal
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -24,6 +25,7 @@ from staffetta.lab.appliance import Appliance
 from staffetta.lab.world import World
 
 PROCESSES: Final = ("keeper", "service", "base-web", "gateway", "web", "worker")
+BACK_SECONDS: Final = 40.0  # longer than keeper's longest pause before it starts a process again
 _PLACES: Final = {
     "keeper": ("keeper", ""),
     "service": ("base", "service"),
@@ -117,16 +119,21 @@ class Gate:
             point = (kind, step, line["when"])
             if self.armed and point not in self._seen and self._fault.meets(*point):
                 self._seen.add(point)
-                self._kill(point)
+                self._kill(point, connection)
             with contextlib.suppress(OSError):  # whoever asked may be the one that was killed
                 connection.sendall(b"go\n")
 
-    def _kill(self, point: tuple[str, str, str]) -> None:
+    def _kill(self, point: tuple[str, str, str], asker: socket.socket) -> None:
         wanted = self._fault.kind.removeprefix("kill-")
         candidates = list(PROCESSES) if wanted == "any" else [wanted]
         self._random.shuffle(candidates)
         for name in candidates:
             pids = list(self._pids(name))
+            if wanted != "any":  # killed a moment ago, it is on its way back: without it this point would prove nothing
+                until = time.monotonic() + BACK_SECONDS
+                while not pids and time.monotonic() < until and _waits(asker):
+                    time.sleep(0.1)
+                    pids = list(self._pids(name))
             if pids:
                 for pid in pids:
                     with contextlib.suppress(ProcessLookupError):  # it has just left by itself
@@ -143,3 +150,13 @@ class Gate:
             return
         program, process = _PLACES[name]
         yield from self._appliance.processes(program, process)
+
+
+def _waits(asker: socket.socket) -> bool:
+    """Whether the process that asked at the gate still lives, and so waits."""
+    try:
+        return asker.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) != b""
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
