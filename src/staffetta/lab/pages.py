@@ -59,8 +59,11 @@ class Browser:
         self.open(path)
         return self.submit("form#sign-in", {"username": user, "password": password})
 
-    def sign_in_at_last(self, path: str, user: str, password: str, seconds: float = 60) -> list[str]:
-        """Sign in, again and again for a while if it fails; return what failed on the way, for the user's account."""
+    def sign_in_at_last(self, path: str, user: str, password: str, seconds: float = 600) -> list[str]:
+        """Sign in, again and again if it fails; return what failed on the way, for the user's account.
+
+        A story that kills the pages at every step of a job has none to sign in to until that job ends.
+        """
         failures: list[str] = []
         deadline = time.monotonic() + seconds
         while True:
