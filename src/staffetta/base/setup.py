@@ -176,11 +176,16 @@ def _description(new: NewAppliance) -> ApplianceDescription:
     return ApplianceDescription(
         name=new.name,
         hostname=new.hostname,
-        appliance_url=f"https://{_bracketed(new.address)}:{new.appliance_port}",
-        site_url=f"https://{_bracketed(new.hostname)}:{new.site_port}",
+        appliance_url=_https(new.address, new.appliance_port),
+        site_url=_https(new.hostname, new.site_port),
         addresses=(f"{_bracketed(new.address)}:{new.site_port}",),
         update_server=new.update_server,
     )
+
+
+def _https(host: str, port: int) -> str:
+    """The address as a browser sends it back: the standard port is left out (RFC 6454, section 6.2)."""
+    return f"https://{_bracketed(host)}" if port == 443 else f"https://{_bracketed(host)}:{port}"
 
 
 def _keeper_config(paths: AppliancePaths, new: NewAppliance) -> bytes:

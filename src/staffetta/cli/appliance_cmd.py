@@ -5,6 +5,8 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import shlex
+import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import wraps
@@ -98,7 +100,8 @@ def init_command(
     )
     paths = initialise(new, click.echo)
     click.echo(f"The appliance {name} is laid out in {paths.root}.")
-    click.echo(f"Start it: python -m staffetta.keeper --appliance {paths.root}")
+    start = [sys.executable, "-m", "staffetta.keeper", "--appliance", str(paths.root)]
+    click.echo(f"Start it: {shlex.join(start)}")
     click.echo("Then sign in to /appliance as admin with the password `password`, which must be changed at once.")
 
 

@@ -73,4 +73,8 @@ def run_command(root: Path) -> None:
 
 
 def _token(given: str) -> str:
-    return sys.stdin.readline() if given == "-" else given
+    if given != "-":
+        return given
+    if sys.stdin.isatty():
+        click.echo("Installer token: ", nl=False, err=True)
+    return sys.stdin.readline()

@@ -20,6 +20,13 @@ GROUPS: Final = {
     "vendor": ("vendor_cmd", "Build, sign, publish and serve releases."),
 }
 
+_LOCKS: Final = {
+    "appliance": "base",
+    "console": "client",
+    "jump-client": "client",
+    "lab": "dev",
+}  # else the group's name
+
 
 class LazyGroups(click.Group):
     """The top group: knows the names of the groups, imports one when it is asked for."""
@@ -47,10 +54,13 @@ class LazyGroups(click.Group):
 
 
 def _absent(name: str, help_text: str, missing: str) -> click.Command:
-    @click.command(name, help=help_text, context_settings={"ignore_unknown_options": True})
+    where = f"locks/{_LOCKS.get(name, name)}.txt"
+    why = f"This environment lacks what it needs ({missing}): install {where} of the source into it."
+
+    @click.command(name, help=f"{help_text} {why}", context_settings={"ignore_unknown_options": True})
     @click.argument("arguments", nargs=-1)
     def absent(arguments: tuple[str, ...]) -> None:
-        raise click.ClickException(f"`staffetta {name}` is not part of this release (it needs {missing}).")
+        raise click.ClickException(f"`staffetta {name}` cannot run here. {why}")
 
     return absent
 

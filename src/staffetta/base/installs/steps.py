@@ -201,7 +201,7 @@ class ApplianceSteps:
         except StaffettaError as error:
             raise StepFailed(f"The new version does not answer its probe: {error.message}") from error
         if not proof.ok:
-            wrong = "; ".join(f"{check.name}: {check.detail}" for check in proof.checks if not check.ok)
+            wrong = "; ".join(f"{check.name}: {check.detail.rstrip('.')}" for check in proof.checks if not check.ok)
             raise StepFailed(f"The new version did not prove itself: {wrong or 'it showed nothing'}.")
 
     async def _task(self, job: JobRecord, version: Version, task: str, trouble: str) -> None:

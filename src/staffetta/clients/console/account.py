@@ -54,7 +54,9 @@ def load(root: Path, now: datetime) -> SignedIn:
     """Return who is signed in. Raises NotSetUp when nobody is, or when the sign-in has expired."""
     state = StateDirectory(root)
     if not state.exists(CONSOLE_FILE):
-        raise NotSetUp("Nobody is signed in; run: staffetta console sign-in --site HOST:PORT --identity IDENTITY")
+        raise NotSetUp(
+            "Nobody is signed in; run: staffetta console sign-in --site https://HOST:PORT --identity IDENTITY"
+        )
     stored = state.read(CONSOLE_FILE)
     site = SiteFacts.from_json(stored.get("site"), root / CONSOLE_FILE)
     credential, rep = stored.get("credential"), stored.get("rep")
