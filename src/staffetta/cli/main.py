@@ -20,12 +20,8 @@ GROUPS: Final = {
     "vendor": ("vendor_cmd", "Build, sign, publish and serve releases."),
 }
 
-_LOCKS: Final = {
-    "appliance": "base",
-    "console": "client",
-    "jump-client": "client",
-    "lab": "dev",
-}  # else the group's name
+# The lock with what a group needs, where it has another name than the group.
+_LOCKS: Final = {"appliance": "base", "console": "client", "jump-client": "client", "lab": "dev"}
 
 
 class LazyGroups(click.Group):
