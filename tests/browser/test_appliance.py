@@ -160,7 +160,7 @@ def test_a_certificate_of_ones_own_is_shown_from_then_on(
     administrator: Window, alpha: Single, tmp_path: Path, door: str, port: int
 ) -> None:
     appliance = alpha.appliance
-    before = {program: appliance.processes(program) for program in ("base", "site")}
+    before = {program: set(appliance.processes(program)) for program in ("base", "site")}
     pem, fingerprint = _own_certificate(appliance.address)
     file = tmp_path / "own.pem"
     file.write_bytes(pem)
@@ -172,7 +172,9 @@ def test_a_certificate_of_ones_own_is_shown_from_then_on(
     page.get_by_text("is in use.").wait_for()
     assert fingerprint in administrator.words
     wait_until("the new certificate to be shown", lambda: _shown(appliance.address, port) == fingerprint, 10)
-    assert {program: appliance.processes(program) for program in before} == before, "nothing restarts"
+    for program, seen in before.items():
+        # A generation that was still leaving, from the update above, may have left meanwhile.
+        assert set(appliance.processes(program)) <= seen, f"nothing of {program} restarts"
 
     appliance.see_certificate(APPLIANCE_PORT, appliance.appliance_certificate)
     appliance.see_certificate(SITE_PORT, appliance.site_certificate)
