@@ -9,3 +9,9 @@ class FailoverConfig(AppConfig):
     name = "staffetta.site.failover"
     label = "failover"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Fill the table of what the peer may ask; its entries need the models, which are loaded now."""
+        from staffetta.site.failover import answering
+
+        answering.register()
