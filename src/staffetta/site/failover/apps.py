@@ -13,5 +13,7 @@ class FailoverConfig(AppConfig):
     def ready(self) -> None:
         """Fill the table of what the peer may ask; its entries need the models, which are loaded now."""
         from staffetta.site.failover import answering
+        from staffetta.site.failover.sync import answers
 
         answering.register()
+        answers.connect()
