@@ -1,8 +1,10 @@
 """One appliance of the lab: laid out and started by public commands, administered through its pages."""
 
+import contextlib
 import json
 import os
 import secrets
+import sqlite3
 import ssl
 import subprocess
 import time
@@ -14,6 +16,7 @@ from typing import Any, Final
 import requests
 
 from staffetta.kernel.journal import GATE_VARIABLE
+from staffetta.lab.overlay import COLUMN
 from staffetta.lab.pages import Browser
 from staffetta.lab.publisher import Published, target
 from staffetta.lab.world import LabFailure, Program, World, wait_until
@@ -75,18 +78,12 @@ class Appliance:
             wanted["STAFFETTA_PROCESS"] = process
         if generation:
             wanted["STAFFETTA_GENERATION"] = generation
-        found = []
-        for entry in Path("/proc").iterdir():
-            if not entry.name.isdigit():
-                continue
-            try:
-                raw = (entry / "environ").read_bytes().decode(errors="replace").split("\0")
-            except OSError:
-                continue
-            environment = dict(one.partition("=")[::2] for one in raw)
-            if all(environment.get(key) == value for key, value in wanted.items()):
-                found.append(int(entry.name))
-        return found
+        pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+        return [pid for pid in pids if wanted.items() <= _environment(pid).items()]
+
+    def owns(self, pid: int) -> bool:
+        """Whether a process is a child of this appliance's keeper."""
+        return _environment(pid).get("STAFFETTA_APPLIANCE") == str(self.folder)
 
     def active(self, program: str) -> str:
         """Return the id of a program's active generation, as `staffetta appliance status` says.
@@ -105,6 +102,11 @@ class Appliance:
 
         return wait_until(f"an active generation of {program}", asked, 60)
 
+    def is_migrated(self) -> bool:
+        """Whether the site's database has what the newer release's migration adds."""
+        with contextlib.closing(sqlite3.connect(f"file:{self.folder}/site/site.sqlite3?mode=ro", uri=True)) as database:
+            return COLUMN in {row[1] for row in database.execute("PRAGMA table_info(fleet_jumpclient)")}
+
     def see_certificate(self, port: int, path: Path) -> None:
         """Accept the certificate shown on ``port``, as a browser does after its warning."""
 
@@ -116,6 +118,14 @@ class Appliance:
             return True
 
         wait_until(f"a TLS answer of {self.address}:{port}", shown, 60)
+
+
+def _environment(pid: int) -> dict[str, str]:
+    try:
+        raw = Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace")
+    except OSError:  # it has just left
+        return {}
+    return dict(one.partition("=")[::2] for one in raw.split("\0"))
 
 
 def install_base(world: World, name: str, number: int, published: Published, env: dict[str, str]) -> Appliance:
