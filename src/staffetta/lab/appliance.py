@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import secrets
+import socket
 import sqlite3
 import ssl
 import subprocess
@@ -44,6 +45,8 @@ class Appliance:
     address: str
     folder: Path
     keeper: Callable[[], Program]
+    shared: str = ""
+    """The address that follows the primary of its pair; empty for an appliance alone."""
     password: str = field(default_factory=new_password)
     site_password: str = field(default_factory=new_password)
 
@@ -56,6 +59,11 @@ class Appliance:
     def site_url(self) -> str:
         """The site's face, up to the port."""
         return f"https://{self.address}:{SITE_PORT}"
+
+    @property
+    def common_url(self) -> str:
+        """The site's face as everybody knows it: at the shared address if there is one."""
+        return f"https://{self.shared or self.address}:{SITE_PORT}"
 
     @property
     def appliance_certificate(self) -> Path:
@@ -119,6 +127,16 @@ class Appliance:
 
         wait_until(f"a TLS answer of {self.address}:{port}", shown, 60)
 
+    def wait_for_site(self) -> None:
+        """Wait until the site answers at this appliance's own address."""
+
+        def answers() -> bool:
+            with socket.socket() as probe:
+                probe.settimeout(1)
+                return probe.connect_ex((self.address, SITE_PORT)) == 0
+
+        wait_until(f"the site at {self.address}", answers, 60)
+
 
 def _environment(pid: int) -> dict[str, str]:
     try:
@@ -128,7 +146,9 @@ def _environment(pid: int) -> dict[str, str]:
     return dict(one.partition("=")[::2] for one in raw.split("\0"))
 
 
-def install_base(world: World, name: str, number: int, published: Published, env: dict[str, str]) -> Appliance:
+def install_base(
+    world: World, name: str, number: int, published: Published, env: dict[str, str], shared: str = ""
+) -> Appliance:
     """Lay out an appliance with its first base and start its keeper; return once base's face answers."""
     folder = world.folder / name
     address = world.address(number)
@@ -136,13 +156,13 @@ def install_base(world: World, name: str, number: int, published: Published, env
     world.run(
         "appliance", "init", "--appliance", str(folder), "--name", name, "--bundle", str(published.base_bundle),
         "--root", str(published.root), "--address", address, "--site-port", str(SITE_PORT),
-        "--appliance-port", str(APPLIANCE_PORT), "--update-server", published.url, *users,
+        "--appliance-port", str(APPLIANCE_PORT), "--update-server", published.url, *users, *(("--shared-address", shared) if shared else ()),
     )  # fmt: skip
     # A story that kills processes on purpose starts a generation more often than an upgrade ever should.
     attempts = 60 if GATE_VARIABLE in env else 3
     (folder / "settings.toml").write_text(f"[installs]\nattempts = {attempts}\nstart_seconds = {START_SECONDS}\n")
     keeper = world.keep(f"{name}-keeper", [world.python, "-m", "staffetta.keeper", "--appliance", str(folder)], env=env)
-    appliance = Appliance(name, world, address, folder, keeper)
+    appliance = Appliance(name, world, address, folder, keeper, shared)
     appliance.see_certificate(APPLIANCE_PORT, appliance.appliance_certificate)
     return appliance
 
@@ -179,6 +199,20 @@ class Administrator:
             str(item["data-target"]): bool(item.select("button[type=submit]:not([disabled])"))
             for item in self.browser.select("[data-target]")
         }
+
+    def import_certificate(self, name: str, pem: Path) -> None:
+        """Bring a certificate with its key for one of the two doors."""
+        self.browser.open("/appliance/security/certificates")
+        with pem.open("rb") as file:
+            page = self.browser.submit("form#import-certificate", {"name": name, "certificate": file})
+        if "is in use" not in page:
+            raise LabFailure(f"The certificate was not taken: {page[:500]}")
+
+    def install_to_end(self, kind: str, version: str) -> None:
+        """Install one offer and wait until it is committed."""
+        job = self.wait_for(self.install(kind, version))
+        if job["state"] != "committed":
+            raise LabFailure(f"The job for {kind} {version} ended {job['state']}: {job.get('error')}")
 
     def install(self, kind: str, version: str) -> str:
         """Press `Install this update` of one offer; return the job's id."""

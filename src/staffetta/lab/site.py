@@ -19,14 +19,19 @@ TECHNICIAN: Final = ("start_sessions", "view_reports", "manage_files")
 class SiteAdministrator:
     """The person who looks after the site in a browser at `/login`."""
 
-    def __init__(self, appliance: Appliance) -> None:
+    def __init__(self, appliance: Appliance, url: str = "") -> None:
+        """``url`` is where to sign in; by default the appliance's own address."""
         self.appliance = appliance
-        self.browser = Browser(appliance.site_url, appliance.site_certificate)
+        self.browser = Browser(url or appliance.site_url, appliance.site_certificate)
 
     def first_sign_in(self) -> None:
         """Sign in as admin for the first time and change the password."""
         self.browser.sign_in("/login/", "admin", FIRST_PASSWORD)
         self.browser.change_first_password(FIRST_PASSWORD, self.appliance.site_password)
+
+    def sign_in(self) -> None:
+        """Sign in as admin."""
+        self.browser.sign_in("/login/", "admin", self.appliance.site_password)
 
     def make_technician(self, name: str) -> str:
         """Make a technician's account and sign in once with its one-time password; return the lasting password."""
@@ -39,7 +44,7 @@ class SiteAdministrator:
         if not found:
             raise LabFailure(f"The page does not show a one-time password: {page[:300]}")
         once, lasting = str(found[0]["data-one-time-password"]), new_password()
-        own = Browser(self.appliance.site_url, self.appliance.site_certificate)
+        own = Browser(self.browser.url, self.appliance.site_certificate)
         own.sign_in("/login/", name, once)
         own.change_first_password(once, lasting)
         return lasting
@@ -126,7 +131,7 @@ class Technician:
         secret.write_text(self.password)
         secret.chmod(0o600)
         self.world.run(
-            "console", "sign-in", "--site", self.appliance.site_url, "--identity", self.identity,
+            "console", "sign-in", "--site", self.appliance.common_url, "--identity", self.identity,
             "--user", self.name, "--password-file", str(secret), "--state", str(self.state),
         )  # fmt: skip
         secret.unlink()
