@@ -59,7 +59,7 @@ class Report:
             lines.append(f"    {user['name']:<28} {user['requests']:>6} requests, {user['failed']} failed")
         for session in self.sessions:
             lines.append(
-                f"  session ({session['kind']})  sent {session['sent']} keystrokes, lost {session['lost']}, "
+                f"  session ({session['kind']})  sent {session['sent']} {unit(session)}, lost {session['lost']}, "
                 f"doubled {session['doubled']}, resumed {session['resumed']} times, "
                 f"longest pause {session['longest_pause_ms']:.0f} ms"
             )
@@ -69,6 +69,11 @@ class Report:
         lines += ["", *(f"  RED: {problem}" for problem in self.problems)]
         lines.append("  Nothing was lost." if self.good else "  The story did NOT end well.")
         return "\n".join(lines) + "\n"
+
+
+def unit(session: dict[str, Any]) -> str:
+    """Return what is counted in a session."""
+    return "bytes" if session["kind"] == "files" else "keystrokes"
 
 
 def judge(report: Report, *, expected: str, kills: bool) -> list[str]:
@@ -92,7 +97,9 @@ def judge(report: Report, *, expected: str, kills: bool) -> list[str]:
         if session["ended"]:
             problems.append(f"{name} ended")
         if session["lost"] or session["doubled"]:
-            problems.append(f"{name} lost {session['lost']} and doubled {session['doubled']} keystrokes")
+            problems.append(f"{name} lost {session['lost']} and doubled {session['doubled']} {unit(session)}")
+        if session.get("sha256_ok") is False:
+            problems.append(f"what {name} moved has another hash than what was sent")
         if not session["sent"]:
             problems.append(f"{name} sent nothing")
         if session["longest_pause_ms"] >= PAUSE_BOUND_MS and not kills:
