@@ -43,7 +43,7 @@ def pair() -> Report:
     }  # fmt: skip
     report.sessions = [
         {**session, "kind": "shell", "computer": "computer-1", "sent": 14000, "sha256_ok": None},
-        {**session, "kind": "file", "computer": "computer-2", "sent": 200_000_000, "sha256_ok": True,
+        {**session, "kind": "files", "computer": "computer-2", "sent": 200_000_000, "sha256_ok": True,
          "recording": None},
         {**session, "kind": "shell", "computer": "computer-3", "sent": 13000, "sha256_ok": None},
     ]  # fmt: skip

@@ -100,7 +100,7 @@ def test_a_damaged_file_is_red_and_its_session_named() -> None:
     report = reports.pair()
     report.sessions[1]["sha256_ok"] = False
     (problem,) = judge(report, expected="upgraded", kills=False)
-    assert "file session on computer-2" in problem
+    assert "files session on computer-2" in problem
 
 
 @pytest.mark.parametrize(
@@ -114,6 +114,7 @@ def test_a_damaged_file_is_red_and_its_session_named() -> None:
         ("resumed", 0, "never resumed"),
         ("generations", ["site-a"], "never resumed"),
         ("recording", "incomplete (3 of 4 keystrokes)", "recording"),
+        ("sha256_ok", False, "another hash"),
     ],
 )
 def test_each_bound_that_does_not_hold_turns_the_report_red(key: str, value: object, words: str) -> None:
@@ -122,6 +123,15 @@ def test_each_bound_that_does_not_hold_turns_the_report_red(key: str, value: obj
     problems = judge(report, expected="upgraded", kills=False)
     assert len(problems) == 1
     assert words in problems[0]
+
+
+def test_of_files_bytes_are_counted_and_no_recording_is_expected() -> None:
+    report = good_report()
+    report.sessions[0] |= {"kind": "files", "sha256_ok": True, "recording": None, "sent": 200_000_000}
+    assert judge(report, expected="upgraded", kills=False) == []
+    assert "sent 200000000 bytes" in report.to_text()
+    report.sessions[0]["lost"] = 3
+    assert judge(report, expected="upgraded", kills=False) == ["the files session lost 3 and doubled 0 bytes"]
 
 
 def test_failed_requests_other_outcomes_and_empty_stories_are_red() -> None:

@@ -152,11 +152,12 @@ def install_base(
     """Lay out an appliance with its first base and start its keeper; return once base's face answers."""
     folder = world.folder / name
     address = world.address(number)
-    users = ["--base-user", str(BASE_USER), "--site-user", str(SITE_USER)] if os.geteuid() == 0 else []
+    more = ["--base-user", str(BASE_USER), "--site-user", str(SITE_USER)] if os.geteuid() == 0 else []
+    more += ["--shared-address", shared] if shared else []
     world.run(
         "appliance", "init", "--appliance", str(folder), "--name", name, "--bundle", str(published.base_bundle),
         "--root", str(published.root), "--address", address, "--site-port", str(SITE_PORT),
-        "--appliance-port", str(APPLIANCE_PORT), "--update-server", published.url, *users, *(("--shared-address", shared) if shared else ()),
+        "--appliance-port", str(APPLIANCE_PORT), "--update-server", published.url, *more,
     )  # fmt: skip
     # A story that kills processes on purpose starts a generation more often than an upgrade ever should.
     attempts = 60 if GATE_VARIABLE in env else 3

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from staffetta.lab.report import Report
+from staffetta.lab.report import Report, unit
 
 PAUSE_BOUND_MS: Final = 1000.0
 """The longest a session may pause while its appliance is upgraded (main job)."""
@@ -91,16 +91,17 @@ def _lost(report: Report) -> Bound:
     problems = []
     for session in report.sessions:
         if session["lost"] or session["doubled"]:
-            unit = "bytes" if session["kind"] == "file" else "keystrokes"
-            problems.append(f"{_called(session)} lost {session['lost']} and doubled {session['doubled']} {unit}")
+            lost, doubled = session["lost"], session["doubled"]
+            problems.append(f"{_called(session)} lost {lost} and doubled {doubled} {unit(session)}")
         if session.get("sha256_ok") is False:
-            problems.append(f"the file of {_called(session)} arrived with another SHA-256")
-    keys = [session for session in report.sessions if session["kind"] != "file"]
-    files = [session for session in report.sessions if session["kind"] == "file"]
+            problems.append(f"what {_called(session)} moved has another hash than what was sent")
+    keys = [session for session in report.sessions if session["kind"] != "files"]
+    files = [session for session in report.sessions if session["kind"] == "files"]
     measured = f"{sum(one['lost'] + one['doubled'] for one in keys)} of {sum(one['sent'] for one in keys)} keystrokes"
     if files:
         wrong = sum(one.get("sha256_ok") is False for one in files)
-        measured += f", {wrong} of {len(files)} file session(s) wrong"
+        measured += f", {sum(one.get('files', 1) for one in files)} files moved"
+        measured += f", {wrong} of them wrong" if wrong else ", each right"
     return Bound("keystrokes lost or doubled, file bytes wrong", "0", measured, tuple(problems))
 
 

@@ -11,7 +11,7 @@ from django.utils.safestring import mark_safe
 
 from staffetta.lab.judge import bounds
 from staffetta.lab.picture import picture
-from staffetta.lab.report import RIVAL, Report, Span
+from staffetta.lab.report import RIVAL, Report, Span, unit
 
 TEMPLATE: Final = Path(__file__).with_name("page.html")
 AROUND_SWING: Final = 4.0
@@ -105,7 +105,7 @@ def _session(session: Mapping[str, Any]) -> dict[str, str]:
     difference = f"{session['lost']} lost, {session['doubled']} doubled"
     return {
         "what": f"{session['kind']} on {session.get('computer', '')}",
-        "sent": f"{session['sent']:,}" + (" bytes" if session["kind"] == "file" else " keystrokes"),
+        "sent": f"{session['sent']:,} {unit(session)}",
         "verdict": "; ".join(filter(None, (difference, right))),
         "pause": f"{session['longest_pause_ms']:.0f} ms",
         "resumed": str(session["resumed"]),

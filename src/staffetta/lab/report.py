@@ -93,13 +93,14 @@ class Report:
 
 def session_lines(session: dict[str, Any]) -> list[str]:
     """Return what is said of one session, for people."""
-    if session["kind"] == "file":
-        right = "right" if session["sha256_ok"] else "WRONG"
-        what = f"sent {session['sent'] / 1e6:.0f} MB, SHA-256 {right}"
-    else:
-        what = f"sent {session['sent']} keystrokes, lost {session['lost']}, doubled {session['doubled']}"
     return [
-        f"  session ({session['kind']})  {what}, resumed {session['resumed']} times, "
+        f"  session ({session['kind']})  sent {session['sent']} {unit(session)}, lost {session['lost']}, "
+        f"doubled {session['doubled']}, resumed {session['resumed']} times, "
         f"longest pause {session['longest_pause_ms']:.0f} ms",
         f"    server generations: {' -> '.join(session['generations'])}",
     ]
+
+
+def unit(session: dict[str, Any]) -> str:
+    """Return what is counted in a session."""
+    return "bytes" if session["kind"] == "files" else "keystrokes"

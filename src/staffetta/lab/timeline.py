@@ -10,7 +10,7 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any, Final
 
-from staffetta.lab.report import Span
+from staffetta.lab.report import Span, unit
 
 TRAFFIC: Final = "traffic"
 
@@ -33,8 +33,7 @@ def of_session(session: Mapping[str, Any]) -> Iterator[Span]:
     if session.get("began") is None:
         return
     lane = f"{session['kind']} on {session['computer']}"
-    unit = "bytes" if session["kind"] == "file" else "keystrokes"
-    text = f"{session['sent']} {unit}, longest pause {session['longest_pause_ms']:.0f} ms"
+    text = f"{session['sent']} {unit(session)}, longest pause {session['longest_pause_ms']:.0f} ms"
     yield Span(lane, "life", session["began"], session["finished"] - session["began"], text)
     for moment, seconds in session.get("pauses", ()):
         yield Span(lane, "pause", moment, seconds, f"paused for {seconds * 1000:.0f} ms")

@@ -25,15 +25,15 @@ from staffetta.site.support.errors import SessionRefused
 from staffetta.site.support.models import LiveSession
 from staffetta.wire import frames, messages, tickets
 from staffetta.wire.errors import CloseCode, NotProven
-from staffetta.wire.messages import EndName
+from staffetta.wire.messages import EndName, SessionKind
 
 _log = get_logger(__name__)
 
-CAPABILITIES: Final = ("shell", "resume", "recording")
+CAPABILITIES: Final = ("shell", "files", "resume", "recording")
 INVITED_AGAIN: Final = timedelta(minutes=5)
 """A client that comes online is invited again to sessions opened this recently that it has not joined."""
 
-_KINDS: Final = frozenset({"shell"})
+_KINDS: Final = frozenset(SessionKind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,13 @@ class Connect:
         except NotProven as error:
             raise Turned(CloseCode.NOT_PROVEN, "not-proven", error.message) from None
         return PresentClient(
-            identity.id, identity.name, identity.public_key, hello.version, dict(hello.status), connection
+            identity.id,
+            identity.name,
+            identity.public_key,
+            hello.version,
+            dict(hello.status),
+            connection,
+            frozenset(hello.capabilities),
         )
 
     async def _prove_console(self, connection: Connection, hello: messages.ConsoleHello) -> PresentConsole:
@@ -194,6 +200,12 @@ class Connect:
             client = await self._presence.arrival(request.client, await self._patience(request.client))
         if client is None:
             raise SessionRefused("client-offline", "This Jump Client is not connected to the site now.")
+        if request.kind != SessionKind.SHELL and request.kind not in client.capabilities:
+            raise SessionRefused(
+                "client-lacks-capability",
+                f"The Jump Client on {client.name} (version {client.version}) has no sessions of kind {request.kind!r} "
+                "yet; it needs an update.",
+            )
         opened = await in_database(support.open_session, console.rep, client.id, request.kind)
         for_console = self._signer.ticket(opened.id, EndName.CONSOLE, console.public_key)
         self._invite(client, opened.id, request.kind, request.options)

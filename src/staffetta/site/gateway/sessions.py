@@ -196,6 +196,8 @@ class Sessions:
                     self.later(support.note_detached, session, end.value, counter, utc_now())
                 case relay.Present():
                     pass
+                case relay.Told(session, end, note):
+                    self.later(support.note_transfer, session, end.value, note, utc_now())
                 case relay.SessionEnded(session, reason):
                     _log.info("session ended: %s", reason, extra={"session": session})
                     self._recordings.seal(session, self.later)

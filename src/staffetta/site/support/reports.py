@@ -5,19 +5,21 @@ from typing import Any, Final
 from staffetta.site.data import blobs
 from staffetta.site.data.models import Record
 from staffetta.site.data.projections import Projection, register
-from staffetta.site.support.models import SessionEvent, SessionReport, SessionSegment
+from staffetta.site.support.models import SessionEvent, SessionReport, SessionSegment, SessionTransfer
 
 OPENED: Final = "session.opened"
 ATTACHED: Final = "session.attached"
 DETACHED: Final = "session.detached"
 SEGMENT: Final = "session.segment"
+TRANSFERRED: Final = "session.transferred"
 ENDED: Final = "session.ended"
-KINDS: Final = frozenset({OPENED, ATTACHED, DETACHED, SEGMENT, ENDED})
+KINDS: Final = frozenset({OPENED, ATTACHED, DETACHED, SEGMENT, TRANSFERRED, ENDED})
 
 
 def connect() -> None:
     """Register the projection and that segments hold blobs."""
-    register(Projection("session-reports", KINDS, _apply, (SessionEvent, SessionSegment, SessionReport)))
+    tables = (SessionTransfer, SessionEvent, SessionSegment, SessionReport)
+    register(Projection("session-reports", KINDS, _apply, tables))
     blobs.add_holder(SessionSegment)
 
 
@@ -27,7 +29,7 @@ def _apply(record: Record) -> None:
     if record.kind == SEGMENT:
         _add_segment(report, record)
         return
-    _, new = SessionEvent.objects.get_or_create(
+    event, new = SessionEvent.objects.get_or_create(
         origin=record.origin,
         incarnation=record.incarnation,
         sequence=record.sequence,
@@ -45,7 +47,10 @@ def _apply(record: Record) -> None:
     )
     if not new:
         return
-    if record.kind == OPENED:
+    if record.kind == TRANSFERRED:
+        told = ("channel", "direction", "name", "path", "size", "sha256", "outcome")
+        SessionTransfer.objects.create(event=event, **{name: body[name] for name in told})
+    elif record.kind == OPENED:
         for name in ("kind", "rep_id", "rep_name", "client_id", "client_name", "recorded"):
             setattr(report, name, body[name])
         report.opened_at = record.at
