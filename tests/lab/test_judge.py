@@ -126,7 +126,7 @@ def test_each_bound_that_does_not_hold_turns_the_report_red(key: str, value: obj
 
 
 def test_of_files_bytes_are_counted_and_no_recording_is_expected() -> None:
-    report = good_report()
+    report = reports.single()
     report.sessions[0] |= {"kind": "files", "sha256_ok": True, "recording": None, "sent": 200_000_000}
     assert judge(report, expected="upgraded", kills=False) == []
     assert "sent 200000000 bytes" in report.to_text()

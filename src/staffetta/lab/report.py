@@ -1,6 +1,7 @@
 """The report of a story: what was measured, whether every bound holds, as JSON and as text for people."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
@@ -101,6 +102,6 @@ def session_lines(session: dict[str, Any]) -> list[str]:
     ]
 
 
-def unit(session: dict[str, Any]) -> str:
+def unit(session: Mapping[str, Any]) -> str:
     """Return what is counted in a session."""
     return "bytes" if session["kind"] == "files" else "keystrokes"

@@ -11,8 +11,8 @@ import aiohttp
 from staffetta.lab.measures import gaps, longest_gap
 from staffetta.lab.users.acting import act, pause, trusting
 
-LEAST_GAP = 0.1
-"""Seconds without a success that are worth showing."""
+LEAST_GAP = 0.15
+"""Seconds without a success, beyond the interval, that are worth showing."""
 MOST_TOLD = 50
 
 
@@ -63,7 +63,7 @@ async def poll(
         for session in sessions:
             await session.close()
     ordered = sorted(times)
-    longest = sorted(gaps(sorted(succeeded), LEAST_GAP), key=lambda gap: -gap[1])[:MOST_TOLD]
+    longest = sorted(gaps(sorted(succeeded), interval + LEAST_GAP), key=lambda gap: -gap[1])[:MOST_TOLD]
     return {
         "began": round(began, 3),
         "finished": round(time.time(), 3),
