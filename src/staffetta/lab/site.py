@@ -58,6 +58,16 @@ class SiteAdministrator:
             raise LabFailure("Jump > Jump Clients shows no installer token after it was made.")
         return found.group()
 
+    def allow_at_once(self, clients: int) -> None:
+        """Set *Maximum simultaneous Jump Client upgrades*."""
+        self.browser.open("/login/jump-clients/upgrades")
+        self.browser.submit("form#upgrades", {"simultaneous": str(clients)})
+
+    def fleet(self) -> dict[str, Any]:
+        """Return the Jump Clients as the page gives them to programs."""
+        found: dict[str, Any] = self.browser.get_json("/login/jump-clients.json")
+        return found
+
     def information(self) -> str:
         """Return the page Status > Information."""
         return self.browser.open("/login/status/information")

@@ -3,10 +3,11 @@
 from typing import Final
 
 from staffetta.kernel.errors import NotFound
+from staffetta.lab.asynchronous import Asynchronous
 from staffetta.lab.single import Single
 from staffetta.lab.story import Story
 
-STORIES: Final[dict[str, type[Story]]] = {story.name: story for story in (Single,)}
+STORIES: Final[dict[str, type[Story]]] = {story.name: story for story in (Asynchronous, Single)}
 DEFAULT: Final = "single"
 
 

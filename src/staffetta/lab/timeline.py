@@ -22,10 +22,10 @@ def of_user(lane: str, account: Mapping[str, Any]) -> Iterator[Span]:
     began = account["began"]
     text = f"{account['requests']} requests, {account['failed']} failed"
     yield Span(lane, "life", began, account["finished"] - began, text)
-    for moment, seconds in account.get("gaps", ()):
-        yield Span(lane, "gap", moment, seconds, f"no answer for {seconds * 1000:.0f} ms")
-    for moment in account.get("failed_at", ()):
-        yield Span(lane, "failure", moment, 0.0, "a request failed")
+    for at, seconds in account.get("gaps", ()):
+        yield Span(lane, "gap", at, seconds, f"no answer for {seconds * 1000:.0f} ms")
+    for at in account.get("failed_at", ()):
+        yield Span(lane, "failure", at, 0.0, "a request failed")
 
 
 def of_session(session: Mapping[str, Any]) -> Iterator[Span]:
@@ -35,20 +35,27 @@ def of_session(session: Mapping[str, Any]) -> Iterator[Span]:
     lane = f"{session['kind']} on {session['computer']}"
     text = f"{session['sent']} {unit(session)}, longest pause {session['longest_pause_ms']:.0f} ms"
     yield Span(lane, "life", session["began"], session["finished"] - session["began"], text)
-    for moment, seconds in session.get("pauses", ()):
-        yield Span(lane, "pause", moment, seconds, f"paused for {seconds * 1000:.0f} ms")
+    for at, seconds in session.get("pauses", ()):
+        yield Span(lane, "pause", at, seconds, f"paused for {seconds * 1000:.0f} ms")
 
 
 def of_installs(side: str, jobs: Sequence[Mapping[str, Any]], until: float) -> Iterator[Span]:
     """Yield an appliance's site releases and its install jobs, from what its list of jobs says."""
-    ended = sorted(((_moment(job["ended"]), job) for job in jobs if job["ended"]), key=lambda pair: pair[0])
-    for moment, job in ended:
-        began = _moment(job["started"])
+    ended = sorted(((moment(job["ended"]), job) for job in jobs if job["ended"]), key=lambda pair: pair[0])
+    for at, job in ended:
+        began = moment(job["started"])
         how = "" if job["state"] == "committed" else f" ({job['state']})"
-        yield Span(f"{side}: steps", "step", began, moment - began, f"install {job['kind']} {job['version']}{how}")
-    sites = [(moment, job["version"]) for moment, job in ended if (job["kind"], job["state"]) == ("site", "committed")]
-    for (moment, version), (later, _) in pairwise([*sites, (until, "")]):
-        yield Span(f"{side}: site", "version", moment, later - moment, f"site {version}")
+        yield Span(f"{side}: steps", "step", began, at - began, f"install {job['kind']} {job['version']}{how}")
+    sites = [(at, job["version"]) for at, job in ended if (job["kind"], job["state"]) == ("site", "committed")]
+    for (at, version), (later, _) in pairwise([*sites, (until, "")]):
+        yield Span(f"{side}: site", "version", at, later - at, f"site {version}")
+
+
+def of_pair_job(job: Mapping[str, Any]) -> Iterator[Span]:
+    """Yield the steps of a pair job."""
+    for step in job["steps"]:
+        text = f"{step['step']}: {step['evidence'] or step['state']}"
+        yield Span("pair job", "step", moment(step["started"]), step["seconds"] or 0.0, text)
 
 
 def of_traffic(turns: Sequence[Mapping[str, Any]], sides: Mapping[str, str], until: float) -> Iterator[Span]:
@@ -60,5 +67,6 @@ def of_traffic(turns: Sequence[Mapping[str, Any]], sides: Mapping[str, str], unt
             yield Span(TRAFFIC, "swing", turn["at"], 0.0, f"the traffic moves to {side}")
 
 
-def _moment(text: str) -> float:
+def moment(text: str) -> float:
+    """Read a time as programs print it."""
     return datetime.fromisoformat(text).timestamp()
