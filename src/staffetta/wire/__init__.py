@@ -13,6 +13,7 @@
 | be one end of a session over many connections | ``resume``: SessionEnd, Limits, its outputs and events |
 | ping, notice a dead connection, wait before dialling again | ``liveness``: Liveness, Reconnect |
 | move a file over a channel | ``files``: Sender, Receiver, their messages, the table ``TRANSFER`` |
+| prove one appliance of a pair to the other | ``pair``: begin, answer, finish, held; hello, token |
 | enrol a computer; ask which version to be (frozen) | ``enrolment``: InstallerToken, EnrolRequest, UpdateQuestion |
 
 One end, in outline::

@@ -1,6 +1,9 @@
 """What can go wrong between the two appliances of a pair."""
 
-from staffetta.kernel.errors import Conflict, NotFound, Refused, StaffettaError, Unavailable
+from collections.abc import Sequence
+
+from staffetta.kernel.errors import Conflict, InvalidInput, NotFound, Refused, StaffettaError, Unavailable
+from staffetta.site.failover.rules import Check, failed
 
 
 class FailoverError(StaffettaError):
@@ -49,3 +52,39 @@ class WrongRole(FailoverError, Conflict):
     code = "wrong-role"
     http_status = Conflict.http_status
     exit_status = Conflict.exit_status
+
+
+class NotEstablished(FailoverError, Conflict):
+    """A relationship was not established; ``checks`` holds each thing that was looked at, also what was good."""
+
+    code = "not-established"
+    http_status = Conflict.http_status
+    exit_status = Conflict.exit_status
+
+    def __init__(self, checks: Sequence[Check]) -> None:
+        super().__init__(" ".join(check.detail for check in failed(checks)) or "The relationship was not established.")
+        self.checks = tuple(checks)
+
+
+class NoAttempt(FailoverError, Conflict):
+    """A finish came for an attempt that this appliance does not know, or no longer."""
+
+    code = "no-attempt"
+    http_status = Conflict.http_status
+    exit_status = Conflict.exit_status
+
+
+class StaleTerm(FailoverError, Conflict):
+    """Something was asked for a role term that is not above this appliance's own."""
+
+    code = "stale-term"
+    http_status = Conflict.http_status
+    exit_status = Conflict.exit_status
+
+
+class BadQuestion(FailoverError, InvalidInput):
+    """The peer asked for something that this appliance does not understand."""
+
+    code = "bad-question"
+    http_status = InvalidInput.http_status
+    exit_status = InvalidInput.exit_status
