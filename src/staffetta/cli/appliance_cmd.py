@@ -65,7 +65,9 @@ def with_control(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--bundle", type=FILE, required=True, help="A bundle that holds the first base package.")
 @click.option("--root", type=FILE, required=True, help="The vendor's root of trust (1.root.json).")
 @click.option("--address", required=True, help="The IP address to listen on.")
-@click.option("--hostname", help="The site's shared name; the address by default.")
+@click.option("--hostname", help="The site's shared name; the (shared) address by default.")
+@click.option("--shared-address", help="An IP address that follows the primary of a pair; the same on both appliances.")
+@click.option("--shared-interface", help="The network interface on which the shared address is put.")
 @click.option("--site-port", type=int, default=443, show_default=True)
 @click.option("--appliance-port", type=int, default=8443, show_default=True)
 @click.option("--update-server", required=True, help="The update server's URL.")
@@ -78,6 +80,8 @@ def init_command(
     root: Path,
     address: str,
     hostname: str | None,
+    shared_address: str | None,
+    shared_interface: str | None,
     site_port: int,
     appliance_port: int,
     update_server: str,
@@ -88,7 +92,7 @@ def init_command(
     new = NewAppliance(
         folder=folder,
         name=name,
-        hostname=hostname or address,
+        hostname=hostname or shared_address or address,
         address=address,
         site_port=site_port,
         appliance_port=appliance_port,
@@ -97,6 +101,8 @@ def init_command(
         root=root,
         base_user=None if base_user is None else User(base_user, base_user),
         site_user=None if site_user is None else User(site_user, site_user),
+        shared_address=shared_address,
+        shared_interface=shared_interface,
     )
     paths = initialise(new, click.echo)
     click.echo(f"The appliance {name} is laid out in {paths.root}.")
