@@ -1,7 +1,8 @@
 """The document of a pair job, and the only ways in which it changes; pure, so that both appliances keep the same one.
 
-A document is stored where ``(term, owner)`` is not below what is stored there; so is a command. An owner that sees a
-higher pair has lost the job and stops. Fields that a newer release adds are ignored by an older one.
+A document is stored where its rank, ``(term, owner)``, is not below what is stored there, and a command is executed
+under the same rule. An owner that sees a higher rank has lost the job and stops. Within a rank the revision rises with
+every change. Fields that a newer release adds are ignored by an older one.
 """
 
 from collections.abc import Mapping
@@ -65,6 +66,7 @@ class PairJobRecord:
     sentence: str = ""
     error: str = ""
     ended: datetime | None = None
+    revision: int = 1
 
     @property
     def rank(self) -> tuple[int, str]:
@@ -92,6 +94,12 @@ class PairJobRecord:
     def swung(self) -> bool:
         """Whether B had become primary by this job."""
         return any(one.step is Step.SWING and one.state is StepState.DONE for one in self.steps)
+
+    def supersedes(self, other: "PairJobRecord") -> bool:
+        """Whether this document takes the place of another of the same job; an end is final, whoever saw it."""
+        if self.state.ended or other.state.ended:
+            return self.state.ended and not other.state.ended
+        return (self.rank, self.revision) > (other.rank, other.revision)
 
 
 def begin(job: str, *, a: str, b: str, targets: Targets, actor: str, now: datetime) -> PairJobRecord:
@@ -204,6 +212,7 @@ def to_document(job: PairJobRecord) -> dict[str, Any]:
         "b": job.b,
         "owner": job.owner,
         "term": job.term,
+        "revision": job.revision,
         "state": job.state.value,
         "step": job.step.value,
         "targets": {"site": job.targets.site, "base": job.targets.base},
@@ -261,6 +270,7 @@ def from_document(raw: Mapping[str, Any]) -> PairJobRecord:
             sentence=str(raw.get("sentence", "")),
             error=str(raw.get("error", "")),
             ended=_time(raw.get("ended")),
+            revision=int(raw.get("revision", 1)),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadPairJob(f"The pair job's document cannot be understood: {error!r}.") from None

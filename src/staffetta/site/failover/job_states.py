@@ -120,7 +120,7 @@ class Step(StrEnum):
 STEPS: Final = tuple(step for step in Step if step is not Step.UNDO)
 """The steps of a job that goes well, in order."""
 
-AFTER: Final = dict(pairwise(STEPS))
+AFTER: Final[dict[Step, Step]] = dict(pairwise(STEPS))
 """Each step's next."""
 
 _WHERE: Final = {
