@@ -55,6 +55,7 @@ class Appliance:
     installs: dict[str, tuple[str, datetime]] = field(default_factory=dict)
     install_states: dict[str, InstallState] = field(default_factory=dict)
     up_at: datetime = START
+    deaf_until: datetime = START
     granted: bool = True
     failing: set[str] = field(default_factory=set)
 
@@ -248,6 +249,8 @@ class Cable:
         return reply
 
     def tell(self, document: PairJobRecord) -> None:
+        if self._world.now < self._far.deaf_until:
+            raise PeerUnreachable("the document was lost")
         try:
             self._reach().take(document)
         except Fenced as error:
@@ -347,6 +350,10 @@ class World:
     def cut(self, seconds: float) -> None:
         """The cable is out for a while."""
         self.cut_until = self.now + timedelta(seconds=seconds)
+
+    def deafen(self, side: Side, seconds: float) -> None:
+        """Documents do not arrive there for a while; commands do."""
+        self.of(side).deaf_until = self.now + timedelta(seconds=seconds)
 
     def repeat(self, number: int) -> None:
         """A command that was sent earlier arrives once more."""

@@ -148,7 +148,42 @@ def test_two_who_take_over_in_a_cut_network_are_one_again_when_it_heals() -> Non
     assert world.job.state is JobState.FINISHED
 
 
+def test_who_takes_over_with_an_older_document_sees_that_the_swing_has_begun() -> None:
+    world = World()
+    taken = False
+    for _ in world.run():
+        if world.job.step is Step.PROBE_B:
+            world.deafen(Side.B, 10)
+        if world.b.role is Role.PRIMARY and not taken:
+            taken = True
+            assert world.b.document is not None and world.b.document.step is Step.PROBE_B
+            world.kill(Side.A, 30)
+            world.take_over(Side.B)
+    world.check_end()
+    assert world.job.state is JobState.FINISHED
+
+
+def test_an_end_is_final_even_for_who_takes_over_without_knowing_of_it() -> None:
+    world = World()
+    taken = False
+    for _ in world.run():
+        if world.job.step is Step.UPDATE_BASE_B:
+            world.b.failing.add("install-base")
+            world.deafen(Side.B, 30)
+        ended = world.a.document is not None and world.a.document.state is JobState.UNDONE
+        if ended and not taken:
+            taken = True
+            world.take_over(Side.B)
+            assert world.b.document is not None and not world.b.document.state.ended
+            assert world.b.document.term == 2
+    assert taken
+    world.check_end()
+    assert world.job.state is JobState.UNDONE
+    assert world.b.suspended_by is None
+
+
 EVENTS = st.one_of(
+    st.tuples(st.just("deafen"), st.sampled_from(Side), st.floats(0.5, 60)),
     st.tuples(st.just("kill"), st.sampled_from(Side), st.floats(0.5, 60)),
     st.tuples(st.just("restart"), st.sampled_from(Side), st.just(0.0)),
     st.tuples(st.just("cut"), st.just(Side.A), st.floats(0.5, 60)),
@@ -191,6 +226,8 @@ def harm(world: World, what: str, side: Side, amount: float) -> None:
             world.restart(side)
         case "cut":
             world.cut(amount)
+        case "deafen":
+            world.deafen(side, amount)
         case "lose-answer" | "lose-request":
             world.losses.append(what.removeprefix("lose-"))
         case "repeat":
