@@ -25,8 +25,8 @@ from staffetta.kernel.log import get_logger
 from staffetta.kernel.settings import load_section
 from staffetta.site.data import identity
 from staffetta.site.data.database import in_database
-from staffetta.site.fleet.bundle import ClientBundle
 from staffetta.site.failover import service as failover
+from staffetta.site.fleet.bundle import ClientBundle
 from staffetta.site.gateway.connect import Connect, Place
 from staffetta.site.gateway.joining import Joining
 from staffetta.site.gateway.moving import Moving
