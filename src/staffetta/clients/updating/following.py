@@ -135,7 +135,7 @@ class Follower:
         except VersionRefused as error:
             self._updates.note("failed", answer.version, why=error.message)
             self._tell()
-            return RETRY_SECONDS
+            return float(answer.retry_seconds)
         except ClientError as error:
             _log.warning("the new version is not here yet", extra={"why": error.message})
             return RETRY_SECONDS

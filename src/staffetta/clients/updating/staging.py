@@ -5,7 +5,6 @@ not hold the installer in memory. It ends with the process that started it, whos
 """
 
 import os
-import sys
 import tempfile
 import threading
 from datetime import datetime
@@ -60,7 +59,8 @@ def end_with_parent() -> None:
     """End this process when its standard input closes: nobody waits for its work any more."""
 
     def wait() -> None:
-        sys.stdin.buffer.read()
+        while os.read(0, 1024):  # not sys.stdin, whose lock may not be held when the interpreter ends
+            pass
         os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()
