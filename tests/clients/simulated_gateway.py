@@ -207,7 +207,7 @@ class Gateway:
         self.generation = generation
         self.version = version
         self.leaf = leaf
-        self.capabilities = ("shell", "files", "resume")
+        self.capabilities = ("shell", "files", "resume", "client-status")
         self.ports: list[int] = []
         self._move: messages.Move | None = None
         self._deaf: set[int] = set()
