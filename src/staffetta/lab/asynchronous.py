@@ -3,12 +3,14 @@
 A is the primary at first, B its backup. B is upgraded unseen and proven, takes the traffic and the role, and A follows.
 """
 
+import contextlib
 import shlex
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
-from staffetta.lab import pair_data, timeline
+from staffetta.kernel.errors import Unavailable
+from staffetta.lab import fleet, pair_data, timeline
 from staffetta.lab.faults import Fault
 from staffetta.lab.judge import judge
 from staffetta.lab.pair import Member, Pair
@@ -16,7 +18,7 @@ from staffetta.lab.publisher import NEW, OLD
 from staffetta.lab.report import StepTaken
 from staffetta.lab.site import Carriage, SiteAdministrator, Work
 from staffetta.lab.story import Options, Story
-from staffetta.lab.world import LabFailure, World
+from staffetta.lab.world import LabFailure, World, wait_until
 
 MEGABYTES: Final = 200
 MEGABYTES_A_SECOND: Final = 4.0
@@ -182,7 +184,19 @@ class Asynchronous(Story):
 
     def follow(self) -> str:
         """The Jump Clients follow their site, never more at once than the limit."""
-        raise NotImplementedError
+
+        def told() -> dict[str, Any]:
+            journals = {one.name: fleet.read_journal(one.state) for one in self.computers}
+            return fleet.tell(self.admin.fleet(), journals, NEW)
+
+        def arrived() -> bool:
+            found = told()
+            return bool(found["updated"] == found["clients"])
+
+        with contextlib.suppress(Unavailable):  # the report says how many have not
+            wait_until("the Jump Clients to be upgraded", arrived, FOLLOW_SECONDS, every=1.0)
+        found = self.report.fleet = told()
+        return f"{found['updated']} of {found['clients']} on {NEW}, at most {found['most_at_once']} at once"
 
     def compare(self) -> str:
         """The newer release is seen on both, both hold the same records and recordings; then the verdict."""
@@ -217,6 +231,7 @@ class Asynchronous(Story):
         report.timeline += timeline.of_pair_job(self.job)
         for one in self.pair:
             report.timeline += timeline.of_installs(one.side, one.administrator.jobs(), now)
+        report.timeline += fleet.on_timeline({one.name: fleet.read_journal(one.state) for one in self.computers})
         for session in report.sessions:
             report.timeline += timeline.of_session(session)
         for user in report.users:

@@ -1,9 +1,9 @@
 """What the lab measures in what its users saw: keystrokes lost or doubled, pauses, gaps. Pure: times in seconds."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,3 +68,9 @@ def pauses(sent_at: Sequence[float], echoed_at: Sequence[float], end: float, lea
 def gaps(succeeded_at: Sequence[float], least: float) -> list[tuple[float, float]]:
     """Return the times without a success of ``least`` seconds or more, as (begin, seconds)."""
     return [(earlier, later - earlier) for earlier, later in pairwise(succeeded_at) if later - earlier >= least]
+
+
+def most_at_once(intervals: Iterable[tuple[float, float]]) -> int:
+    """Return how many of the intervals (begin, end) are open at the same time, at the most."""
+    edges = sorted(edge for begin, end in intervals for edge in ((begin, 1), (end, -1)))
+    return max(accumulate((step for _, step in edges), initial=0))
