@@ -20,6 +20,7 @@ def single() -> Report:
                 "resumed": 1, "generations": ["site-a", "site-b"], "recording": "complete",
             }
         ],
+        fleet={"clients": 3, "updated": 3, "limit": 1, "most_at_once": 1},
         steps=[StepTaken("publish", "A", 1.0, "signed")],
     )  # fmt: skip
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from staffetta.kernel.errors import InvalidInput
 from staffetta.lab.faults import Fault
 from staffetta.lab.judge import judge
-from staffetta.lab.measures import Difference, compare, gaps, longest_gap, longest_pause, pauses
+from staffetta.lab.measures import Difference, compare, gaps, longest_gap, longest_pause, most_at_once, pauses
 from staffetta.lab.report import Report
 
 COUNTER = b"".join(b"%06d;" % number for number in range(200))
@@ -52,6 +52,12 @@ def test_pauses_that_overlap_are_one() -> None:
     assert pauses([0.0, 1.0, 1.1, 5.0], [0.05, 1.5, 1.6, 5.01], end=9.0, least=0.1) == [(1.0, pytest.approx(0.6))]
     assert pauses([0.0, 1.0], [0.05], end=9.0, least=0.1) == [(1.0, 8.0)]
     assert gaps([1.0, 1.05, 4.0], least=0.1) == [(1.05, pytest.approx(2.95))]
+
+
+def test_what_lies_over_each_other_is_counted() -> None:
+    assert most_at_once([]) == 0
+    assert most_at_once([(1.0, 2.0), (2.0, 3.0), (5.0, float("inf"))]) == 1
+    assert most_at_once([(1.0, 3.0), (2.0, 4.0), (2.5, 2.6), (3.0, 9.0)]) == 3
 
 
 def test_the_longest_gap_is_between_successes() -> None:
@@ -132,6 +138,30 @@ def test_of_files_bytes_are_counted_and_no_recording_is_expected() -> None:
     assert "sent 200000000 bytes" in report.to_text()
     report.sessions[0]["lost"] = 3
     assert judge(report, expected="upgraded", kills=False) == ["the files session lost 3 and doubled 0 bytes"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("updated", 2, "1 of 3 Jump Clients"),
+        ("most_at_once", 2, "more than 1"),
+        ("most_at_once", 0, "no Jump Client was seen"),
+    ],
+)
+@pytest.mark.parametrize("kills", [False, True])
+def test_a_fleet_that_does_not_follow_or_all_at_once_is_red(key: str, value: int, words: str, kills: bool) -> None:
+    report = reports.single()
+    assert report.fleet is not None
+    report.fleet[key] = value
+    (problem,) = judge(report, expected="upgraded", kills=kills)
+    assert words in problem
+
+
+def test_no_client_may_follow_a_site_that_was_not_upgraded() -> None:
+    report = reports.single()
+    report.outcome = "unchanged"
+    (problem,) = judge(report, expected="unchanged", kills=False)
+    assert "3 of 3 Jump Clients are on the newer version, not 0" in problem
 
 
 def test_failed_requests_other_outcomes_and_empty_stories_are_red() -> None:

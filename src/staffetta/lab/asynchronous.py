@@ -3,14 +3,12 @@
 A is the primary at first, B its backup. B is upgraded unseen and proven, takes the traffic and the role, and A follows.
 """
 
-import contextlib
 import shlex
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
-from staffetta.kernel.errors import Unavailable
-from staffetta.lab import fleet, pair_data, timeline
+from staffetta.lab import pair_data, timeline
 from staffetta.lab.faults import Fault
 from staffetta.lab.judge import judge
 from staffetta.lab.pair import Member, Pair
@@ -18,17 +16,14 @@ from staffetta.lab.publisher import NEW, OLD
 from staffetta.lab.report import StepTaken
 from staffetta.lab.site import Carriage, SiteAdministrator, Work
 from staffetta.lab.story import Options, Story
-from staffetta.lab.world import LabFailure, World, wait_until
+from staffetta.lab.world import LabFailure, World
 
 MEGABYTES: Final = 200
 MEGABYTES_A_SECOND: Final = 4.0
 """The file is under way for 50 seconds, and so while the traffic moves."""
 CARRY_FROM: Final = "probe-b"
 """The step of the pair job at which the file sets out: B is upgraded, the swing is next."""
-AT_ONCE: Final = 3
-"""How many Jump Clients may upgrade at a time."""
 JOB_SECONDS: Final = 600.0
-FOLLOW_SECONDS: Final = 300.0
 
 
 class Asynchronous(Story):
@@ -48,6 +43,7 @@ class Asynchronous(Story):
         "compare",
     )
     clients = 8
+    at_once = 3
 
     def __init__(self, world: World, options: Options) -> None:
         super().__init__(world, options)
@@ -92,7 +88,6 @@ class Asynchronous(Story):
         evidence = self.pair.establish()
         self.admin = SiteAdministrator(self.pair.a.appliance, self.pair.url)
         self.admin.sign_in()
-        self.admin.allow_at_once(AT_ONCE)
         return f"A is primary, B its backup; {evidence}"
 
     def enrol_clients(self) -> str:
@@ -184,19 +179,7 @@ class Asynchronous(Story):
 
     def follow(self) -> str:
         """The Jump Clients follow their site, never more at once than the limit."""
-
-        def told() -> dict[str, Any]:
-            journals = {one.name: fleet.read_journal(one.state) for one in self.computers}
-            return fleet.tell(self.admin.fleet(), journals, NEW)
-
-        def arrived() -> bool:
-            found = told()
-            return bool(found["updated"] == found["clients"])
-
-        with contextlib.suppress(Unavailable):  # the report says how many have not
-            wait_until("the Jump Clients to be upgraded", arrived, FOLLOW_SECONDS, every=1.0)
-        found = self.report.fleet = told()
-        return f"{found['updated']} of {found['clients']} on {NEW}, at most {found['most_at_once']} at once"
+        return self.follow_site(self.admin, upgraded=True)
 
     def compare(self) -> str:
         """The newer release is seen on both, both hold the same records and recordings; then the verdict."""
@@ -231,7 +214,6 @@ class Asynchronous(Story):
         report.timeline += timeline.of_pair_job(self.job)
         for one in self.pair:
             report.timeline += timeline.of_installs(one.side, one.administrator.jobs(), now)
-        report.timeline += fleet.on_timeline({one.name: fleet.read_journal(one.state) for one in self.computers})
         for session in report.sessions:
             report.timeline += timeline.of_session(session)
         for user in report.users:

@@ -27,8 +27,8 @@ class Bound:
         return not self.problems
 
 
-def bounds(report: Report, *, kills: bool) -> tuple[Bound, ...]:
-    """Return the bounds of the report's story, in the order of the main job.
+def bounds(report: Report, *, expected: str, kills: bool) -> tuple[Bound, ...]:
+    """Return the bounds of the report's story, in the order of the main job; ``expected`` is the outcome it must have.
 
     When processes were killed on purpose (``kills``), requests may fail and sessions may pause for longer, but nothing
     may be lost.
@@ -37,7 +37,7 @@ def bounds(report: Report, *, kills: bool) -> tuple[Bound, ...]:
     if report.story in PAIRS or report.sync is not None:
         found += [_same(report, name) for name in ("records", "recordings")]
     if report.story in PAIRS or report.fleet is not None:
-        found += [_updated(report), _at_once(report)]
+        found += [_updated(report, expected), _at_once(report, expected)]
     return tuple(found)
 
 
@@ -49,7 +49,7 @@ def judge(report: Report, *, expected: str, kills: bool) -> list[str]:
     problems = []
     if report.outcome != expected:
         problems.append(f"the outcome is {report.outcome}, not {expected}")
-    problems += [sentence for bound in bounds(report, kills=kills) for sentence in bound.problems]
+    problems += [sentence for bound in bounds(report, expected=expected, kills=kills) for sentence in bound.problems]
     problems += _seen_too_little(report)
     for session in report.sessions:
         name = _called(session)
@@ -126,21 +126,24 @@ def _same(report: Report, name: str) -> Bound:
     return Bound(what, "0", f"{wrong} of {max(found['a'], found['b'])}", problems)
 
 
-def _updated(report: Report) -> Bound:
+def _updated(report: Report, expected: str) -> Bound:
     what = "clients not on the new version at the end"
     if report.fleet is None:
         return Bound(what, "0", "not looked at", ("nobody looked at the versions of the Jump Clients",))
-    behind = report.fleet["clients"] - report.fleet["updated"]
-    problems = (f"{behind} Jump Client(s) are not on the new version",) if behind else ()
-    if not report.fleet["clients"]:
-        problems = ("there was no Jump Client to update",)
-    return Bound(what, "0", f"{behind} of {report.fleet['clients']}", problems)
+    clients, updated = report.fleet["clients"], report.fleet["updated"]
+    if expected != "upgraded":
+        problems = (f"{updated} of {clients} Jump Clients are on the newer version, not 0",) if updated else ()
+        return Bound("clients on the new version although the site is not", "0", f"{updated} of {clients}", problems)
+    problems = (f"{clients - updated} of {clients} Jump Clients are not on the newer version",)
+    return Bound(what, "0", f"{clients - updated} of {clients}", () if clients == updated else problems)
 
 
-def _at_once(report: Report) -> Bound:
+def _at_once(report: Report, expected: str) -> Bound:
     what = "clients upgrading at once"
     if report.fleet is None:
         return Bound(what, "never above the limit", "not looked at", ("nobody counted the Jump Clients that upgrade",))
     most, limit = report.fleet["most_at_once"], report.fleet["limit"]
-    problems = (f"{most} Jump Clients upgraded at once, {limit} are allowed",) if most > limit else ()
+    problems = (f"{most} Jump Clients upgraded at a time, more than {limit}",) if most > limit else ()
+    if expected == "upgraded" and not most:
+        problems = ("no Jump Client was seen upgrading",)
     return Bound(what, f"at most {limit}", str(most), problems)

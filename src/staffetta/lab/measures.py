@@ -70,7 +70,7 @@ def gaps(succeeded_at: Sequence[float], least: float) -> list[tuple[float, float
     return [(earlier, later - earlier) for earlier, later in pairwise(succeeded_at) if later - earlier >= least]
 
 
-def most_at_once(intervals: Iterable[tuple[float, float]]) -> int:
-    """Return how many of the intervals (begin, end) are open at the same time, at the most."""
-    edges = sorted(edge for begin, end in intervals for edge in ((begin, 1), (end, -1)))
-    return max(accumulate((step for _, step in edges), initial=0))
+def most_at_once(spans: Iterable[tuple[float, float]]) -> int:
+    """Return how many of these spans of time lay over each other at most; one that ends as another begins does not."""
+    turns = sorted(turn for begin, end in spans for turn in ((begin, 1), (end, -1)))
+    return max(accumulate((step for _, step in turns), initial=0))

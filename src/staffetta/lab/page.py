@@ -44,7 +44,9 @@ def page(report: Report) -> str:
         "problems": report.problems,
         "bounds": [
             {"what": one.what, "bound": one.bound, "measured": one.measured, "holds": one.holds}
-            for one in bounds(report, kills=bool(report.kills))
+            for one in bounds(
+                report, expected="unchanged" if report.outcome == "unchanged" else "upgraded", kills=bool(report.kills)
+            )
         ],
         "rival": RIVAL,
         "pictures": _pictures(report.timeline, lanes, begin, end),

@@ -28,9 +28,11 @@ class Single(Story):
         "upgrade-base",
         "upgrade-site",
         "leave",
+        "follow",
         "compare",
     )
     clients = 3
+    at_once = 1
 
     def __init__(self, world: World, options: Options) -> None:
         super().__init__(world, options)
@@ -171,6 +173,10 @@ class Single(Story):
             self.report.sessions.append(work.finish(self.admin))
         requests = self.count_requests()
         return f"{requests} requests, {len(self.report.sessions)} session(s) compared key by key"
+
+    def follow(self) -> str:
+        """The Jump Clients follow the site, so many at a time as may."""
+        return self.follow_site(self.admin, upgraded=self._expected == "upgraded")
 
     def compare(self) -> str:
         """What the newer release must show is there: migration, capability, visible change; then the verdict."""

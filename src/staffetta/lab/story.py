@@ -1,15 +1,19 @@
 """What every story shares: steps taken in order with their evidence, users who come and go, what they told."""
 
+import contextlib
 import os
 import time
 from abc import ABC, abstractmethod
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from staffetta.kernel.errors import InvalidInput
+from staffetta.kernel.errors import InvalidInput, Unavailable
+from staffetta.lab import timeline
 from staffetta.lab.appliance import Appliance
 from staffetta.lab.faults import LIST, Fault, Gate
+from staffetta.lab.measures import most_at_once
 from staffetta.lab.overlay import CAPABILITY, VISIBLE
 from staffetta.lab.publisher import NEW, OLD, Published, Publisher
 from staffetta.lab.report import Report, StepTaken
@@ -36,6 +40,8 @@ class Story(ABC):
     steps: ClassVar[tuple[str, ...]]
     clients: ClassVar[int]
     """How many Jump Clients it has if it is not told."""
+    at_once: ClassVar[int]
+    """*Maximum simultaneous Jump Client upgrades*."""
 
     def __init__(self, world: World, options: Options) -> None:
         self.world = world
@@ -103,7 +109,8 @@ class Story(ABC):
         ]
         self.technician = Technician(appliance, technician, password, admin.identity())
         self.technician.sign_in()
-        return f"{len(self.computers)} Jump Clients enrolled, console of {technician} signed in"
+        admin.limit_upgrades(self.at_once)
+        return f"{len(self.computers)} Jump Clients enrolled, {self.at_once} may upgrade at a time"
 
     def broken_keystroke(self) -> str:
         """Return the fault that a typist brings about, as its ``--break`` takes it; empty if there is none."""
@@ -139,6 +146,27 @@ class Story(ABC):
         requests: int = http["requests"]
         return requests
 
+    def follow_site(self, admin: SiteAdministrator, *, upgraded: bool) -> str:
+        """Wait until the Jump Clients have followed; note it for the report, from their own logs and the site's page.
+
+        Who holds a session follows when that has ended.
+        """
+        if upgraded:
+            with contextlib.suppress(Unavailable):  # the report says how many have not
+                wait_until("the Jump Clients to follow", lambda: _on_newer(admin) == len(self.computers), 300, every=1)
+        found = admin.fleet()
+        spans = [span for computer in self.computers for span in computer.upgrade_spans()]
+        self.report.fleet = {
+            "clients": len(found["clients"]),
+            "updated": _on_newer(admin),
+            "limit": found["limit"],
+            "most_at_once": most_at_once(spans),
+            "versions": dict(Counter(str(one["version"]) for one in found["clients"])),
+        }
+        for computer in self.computers:
+            self.report.timeline += timeline.of_computer(computer.name, computer.upgrade_spans())
+        return f"{self.report.fleet['updated']} of {len(found['clients'])} Jump Clients are on {NEW}"
+
     def see_novelties(self, page: str, appliances: tuple[Appliance, ...]) -> str:
         """Assert what the newer release brings: its migration, its capability, its visible change."""
         missing = []
@@ -160,3 +188,7 @@ class Story(ABC):
             90,
             every=0.5,
         )
+
+
+def _on_newer(admin: SiteAdministrator) -> int:
+    return sum(one["version"] == NEW and one["online"] for one in admin.fleet()["clients"])

@@ -58,6 +58,13 @@ def of_pair_job(job: Mapping[str, Any]) -> Iterator[Span]:
         yield Span("pair job", "step", moment(step["started"]), step["seconds"] or 0.0, text)
 
 
+def of_computer(name: str, upgrades: Sequence[tuple[float, float]]) -> Iterator[Span]:
+    """Yield a Jump Client's upgrades, all clients in one lane; what never ended is not drawn."""
+    for begin, end in upgrades:
+        if end < float("inf"):
+            yield Span("Jump Clients", "step", begin, end - begin, f"{name} upgrades")
+
+
 def of_traffic(turns: Sequence[Mapping[str, Any]], sides: Mapping[str, str], until: float) -> Iterator[Span]:
     """Yield who answered at the shared address, and the moment of each swing. ``sides``: origin to A or B."""
     for number, (turn, later) in enumerate(pairwise([*turns, {"at": until, "origin": ""}])):
