@@ -110,10 +110,12 @@ class Appliance:
 
         return wait_until(f"an active generation of {program}", asked, 60)
 
-    def is_migrated(self) -> bool:
-        """Whether the site's database has what the newer release's migration adds."""
+    def batons(self) -> dict[str, str]:
+        """Return what the newer release's new field holds, by Jump Client; empty without its migration."""
         with contextlib.closing(sqlite3.connect(f"file:{self.folder}/site/site.sqlite3?mode=ro", uri=True)) as database:
-            return COLUMN in {row[1] for row in database.execute("PRAGMA table_info(fleet_jumpclient)")}
+            if COLUMN not in {row[1] for row in database.execute("PRAGMA table_info(fleet_jumpclient)")}:
+                return {}
+            return dict(database.execute(f"SELECT id, coalesce({COLUMN}, '') FROM fleet_jumpclient"))
 
     def see_certificate(self, port: int, path: Path) -> None:
         """Accept the certificate shown on ``port``, as a browser does after its warning."""

@@ -168,17 +168,20 @@ class Story(ABC):
         return f"{self.report.fleet['updated']} of {len(found['clients'])} Jump Clients are on {NEW}"
 
     def see_novelties(self, page: str, appliances: tuple[Appliance, ...]) -> str:
-        """Assert what the newer release brings: its migration, its capability, its visible change."""
+        """Assert what the newer release brings: migration, synced field, capability, visible change."""
         missing = []
         if VISIBLE not in page:
             missing.append("the visible change")
-        missing += [f"the migration on {one.name}" for one in appliances if not one.is_migrated()]
+        batons = [one.batons() for one in appliances]
+        missing += [f"the migration on {one.name}" for one, found in zip(appliances, batons, strict=True) if not found]
+        if not all(found == batons[0] and all(found.values()) for found in batons):
+            missing.append(f"the same values of the new field everywhere ({batons})")
         told = self.computers[-1].site_capabilities()
         if CAPABILITY not in told:
             missing.append(f"the capability (the Jump Client was told {told})")
         if missing:
             raise LabFailure(f"The newer release lacks {', '.join(missing)}.")
-        return "the newer release shows its migration, its wire capability and its visible change"
+        return "the newer release shows its migration, its new field, its wire capability and its visible change"
 
     def wait_gone(self, appliance: Appliance, program: str, generation: str) -> None:
         """Wait until a generation has no process left."""
