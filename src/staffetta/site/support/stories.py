@@ -37,7 +37,7 @@ class StoryTransfer:
 
 @dataclass(frozen=True, slots=True)
 class StoryEvent:
-    """One thing that happened: ``opened``, ``attached``, ``detached``, ``transferred`` or ``ended``."""
+    """One thing that happened: ``opened``, ``taken-up``, ``attached``, ``detached``, ``transferred`` or ``ended``."""
 
     at: datetime
     event: str
