@@ -136,7 +136,12 @@ def test_what_stands_in_the_way_is_said_and_nothing_is_changed(
         done = run(
             "console", "fetch", "desk", path, "--to", str(tmp_path / "new"), "--state", str(state), status=status
         )
-        assert words in done.stderr
+        assert words in done.stderr and "desk: " in done.stderr
+    there = len(site.sessions)
+    for to in (str(remote), ".", str(remote / "there.bin"), "nowhere/x"):
+        done = run("console", "fetch", "desk", "remote/pipe", "--to", to, "--state", str(state), status=None)
+        assert done.returncode in (2, 4, 5) and "desk: " not in done.stderr, "said of this computer, at once"
+    assert len(site.sessions) == there
     assert (remote / "there.bin").read_bytes() == b"old" and not leftovers(remote)
     assert not (tmp_path / "new").exists()
     for session in site.sessions.values():
