@@ -18,7 +18,7 @@ from staffetta.clients.console.sitting import end_of
 from staffetta.clients.installed import running_version
 from staffetta.clients.runtime.file_errors import FileProblem, TransferCancelled, problem
 from staffetta.clients.runtime.lanes import Lane, LaneOver, Lanes
-from staffetta.clients.runtime.local_files import Source
+from staffetta.clients.runtime.local_files import Source, check_place, place_of
 from staffetta.clients.runtime.network import Network
 from staffetta.clients.runtime.session import Session
 from staffetta.clients.runtime.transfers import Account, Outcome, receive, send, teller
@@ -80,6 +80,7 @@ async def send_file(
 async def fetch_file(account: SignedIn, wish: str, path: str, to: Path, overwrite: bool, events: EventFile) -> Carried:
     """Fetch a file from the computer with this id or name. Raises FileProblem and what a session's end may mean."""
     _check_length(path)
+    check_place(place_of(str(to), Path()), 0, overwrite)
     receiver = files.Receiver()
 
     async def transfer(lane: Lane, told: Account) -> Outcome:
@@ -120,7 +121,7 @@ async def _carry(
         except LaneOver:
             raise end_of(session) from None
         except FileProblem as error:
-            raise problem(error.word, f"{computer.name}: {error.message}") from None
+            raise problem(error.word, f"{computer.name}: {error.message}") if error.far else error from None
         return Carried(computer.name, outcome, local, time.monotonic() - began)
 
 

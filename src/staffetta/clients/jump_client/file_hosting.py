@@ -71,17 +71,18 @@ class FileHost:
             raise problem(files.Trouble.BAD_MESSAGE, error.message) from None
         match message:
             case files.Ask(path):
-                await self._send(lane, path, account)
+                await self._send(lane, first, path, account)
             case files.Offer():
                 await self._store(lane, first, message, account)
             case _:
                 refusal = files.Refused(files.Trouble.BAD_MESSAGE, "A transfer begins with an offer or by asking.")
                 await lane.say(files.write(refusal))
 
-    async def _send(self, lane: Lane, path: str, account: Account) -> None:
+    async def _send(self, lane: Lane, first: bytes, path: str, account: Account) -> None:
         """Send a file that the console asks for."""
         account.name, account.path = Path(path).name[:256] or "?", path
         sender = files.Sender()
+        sender.receive(first)
         source: Source | None = None
         try:
             self._check_number()
@@ -91,7 +92,7 @@ class FileHost:
             offer = files.Offer(account.name, source.size, account.path)
             await send(lane, sender, source, offer, account, teller(lane, Direction.FETCH))
         except FileProblem as error:
-            if sender.state == files.State.BEGUN:  # it was never offered, so nobody has told
+            if sender.state == files.State.ASKED:  # it was never offered, so nobody has told
                 teller(lane, Direction.FETCH)(account.outcome(error.word))
                 await lane.say(sender.refuse(error.word, error.message))
             raise

@@ -15,7 +15,8 @@ from staffetta.wire.files import Trouble
 class FileProblem(ClientError):
     """Base: a transfer did not come to its end.
 
-    ``word`` is what the ends and the site's story call it; ``answer`` what must still be said to the far end.
+    ``word`` is what the ends and the site's story call it; ``answer`` what must still be said to the far end; ``far``
+    whether it was the far end that said so.
     """
 
     code: ClassVar[str] = "file-problem"
@@ -24,6 +25,7 @@ class FileProblem(ClientError):
         super().__init__(message)
         self.word = word
         self.answer = answer
+        self.far = False
 
 
 class FileNotThere(FileProblem):
@@ -133,6 +135,13 @@ _SENTENCES: Final[dict[Trouble, str]] = {
 def problem(word: str, message: str, answer: bytes | None = None) -> FileProblem:
     """Return the error for a word, also for one that only a newer version knows."""
     return _CLASSES.get(word, FileProblem)(word, message, answer)
+
+
+def far_problem(word: str, reason: str) -> FileProblem:
+    """Return the error for what the far end refuses."""
+    error = problem(word, reason or word)
+    error.far = True
+    return error
 
 
 def problem_at(word: Trouble, path: Path) -> FileProblem:

@@ -99,7 +99,7 @@ class Landing:
         with self._lock:
             if self._closed:
                 return
-            mode = _check(self.path, self._size, self._overwrite)
+            mode = check_place(self.path, self._size, self._overwrite)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
             try:
                 self._descriptor = os.open(self._beside, flags, 0o666)
@@ -146,7 +146,7 @@ class Landing:
                     self._beside.unlink()
 
 
-def _check(path: Path, size: int, overwrite: bool) -> int | None:
+def check_place(path: Path, size: int, overwrite: bool) -> int | None:
     """Raise FileProblem for what can be known before the first byte; return the mode of the file to be replaced."""
     try:
         facts = path.lstat()

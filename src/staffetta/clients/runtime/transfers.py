@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from staffetta.clients.runtime.file_errors import FileProblem, problem
+from staffetta.clients.runtime.file_errors import FileProblem, far_problem, problem
 from staffetta.clients.runtime.lanes import Lane
 from staffetta.clients.runtime.local_files import Landing, Source
 from staffetta.kernel.log import get_logger
@@ -121,7 +121,7 @@ async def _listen(lane: Lane, sender: files.Sender, ready: asyncio.Event) -> fil
             case files.Stored() as stored:
                 return stored
             case files.Refused(code, reason):
-                raise problem(code, reason or code)
+                raise far_problem(code, reason)
             case files.Broken(code, reason, answer):
                 raise problem(code, reason, answer)
             case _:
@@ -214,7 +214,7 @@ async def _heard(lane: Lane, receiver: files.Receiver, first: bytes | None = Non
             case None:
                 continue
             case files.Refused(code, reason):
-                raise problem(code, reason or code)
+                raise far_problem(code, reason)
             case files.Broken(code, reason, answer):
                 raise problem(code, reason, answer)
             case message:
