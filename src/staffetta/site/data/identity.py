@@ -9,6 +9,7 @@ from django.db.models.signals import post_migrate
 
 from staffetta.kernel.clock import utc_now
 from staffetta.site.data.models import SiteInstance, SiteKey
+from staffetta.site.data.roles import Role
 from staffetta.site.data.secrets import Secret
 from staffetta.wire.identity import KEY_BYTES, SigningKey
 
@@ -38,6 +39,11 @@ def origin() -> str:
 def role_term() -> int:
     """Return the stored term of this appliance's role, from 1; tickets, `move` and statements carry it."""
     return _instance().role_term
+
+
+def role() -> Role:
+    """Return what this appliance is in a pair."""
+    return Role(_instance().role)
 
 
 def site_identity() -> SigningKey:

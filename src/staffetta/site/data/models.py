@@ -7,6 +7,7 @@ from django.db import models
 from staffetta.kernel.ids import new_id
 from staffetta.site.data.errors import RecordsAreFinal
 from staffetta.site.data.fields import EncryptedField
+from staffetta.site.data.roles import Role
 from staffetta.site.data.sync import Sync
 
 
@@ -20,6 +21,7 @@ class SiteInstance(models.Model):
 
     only = models.BooleanField(primary_key=True, default=True, db_default=True, editable=False)
     id = models.CharField(max_length=40, default=new_id, editable=False, unique=True)
+    role = models.CharField(max_length=16, default=Role.ALONE.value, db_default=Role.ALONE.value)
     role_term = models.PositiveBigIntegerField(default=1, db_default=1)
     made_at = models.DateTimeField()
 
@@ -59,6 +61,8 @@ class Incarnation(models.Model):
     id = models.CharField(primary_key=True, max_length=40, editable=False)
     origin = models.CharField(max_length=40)
     last_sequence = models.PositiveBigIntegerField()
+    fenced = models.BooleanField(default=False, db_default=False)
+    """The peer has seen a higher sequence than this appliance remembers: nothing more is written under it."""
     started_at = models.DateTimeField()
 
     class Meta:
@@ -66,6 +70,29 @@ class Incarnation(models.Model):
 
     def __str__(self) -> str:
         return self.id
+
+
+class KeptDocument(models.Model):
+    """What a newer release's document holds that this release does not know: kept, and passed on as it came.
+
+    ``whole`` is True for a document of a type that is unknown here; else the body holds only the unknown fields.
+    """
+
+    sync = Sync.LOCAL
+
+    id = models.CharField(primary_key=True, max_length=40, default=new_id, editable=False)
+    type = models.CharField(max_length=100)
+    key = models.CharField(max_length=100)
+    whole = models.BooleanField()
+    kind = models.CharField(max_length=16)
+    body = EncryptedField()
+
+    class Meta:
+        default_permissions = ()
+        constraints = [models.UniqueConstraint(fields=["type", "key"], name="kept_document_once")]
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.key}"
 
 
 class RecordQuerySet(models.QuerySet["Record"]):

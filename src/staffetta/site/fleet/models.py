@@ -73,7 +73,7 @@ class Presence(models.Model):
 class GatewayProcess(models.Model):
     """A gateway process that is alive, by its last beat; whoever it held counts as offline once it is silent."""
 
-    sync = Sync.LIVE
+    sync = Sync.LOCAL
 
     id = models.CharField(primary_key=True, max_length=40)
     generation = models.CharField(max_length=64)

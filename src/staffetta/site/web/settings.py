@@ -123,6 +123,7 @@ INSTALLED_APPS = [
     "staffetta.site.fleet",
     "staffetta.site.support",
     "staffetta.site.management",
+    "staffetta.site.failover",
     "staffetta.site.web",
 ]
 MIDDLEWARE = [*globals()["MIDDLEWARE"], "staffetta.site.web.middleware.ErrorsAsPages"]

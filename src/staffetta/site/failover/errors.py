@@ -1,0 +1,51 @@
+"""What can go wrong between the two appliances of a pair."""
+
+from staffetta.kernel.errors import Conflict, NotFound, Refused, StaffettaError, Unavailable
+
+
+class FailoverError(StaffettaError):
+    """The base of every error of this room."""
+
+
+class PeerUnreachable(FailoverError, Unavailable):
+    """The other appliance does not answer, or what answers there is not it."""
+
+    code = "peer-unreachable"
+    http_status = Unavailable.http_status
+    exit_status = Unavailable.exit_status
+
+
+class PeerRefused(FailoverError, Conflict):
+    """The other appliance answered with a refusal; ``reason`` is its code, the message its sentence."""
+
+    code = "peer-refused"
+    http_status = Conflict.http_status
+    exit_status = Conflict.exit_status
+
+    def __init__(self, message: str, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class PeerNotProven(FailoverError, Refused):
+    """The asker did not prove to be the other appliance of this pair."""
+
+    code = "peer-not-proven"
+    http_status = Refused.http_status
+    exit_status = Refused.exit_status
+
+
+class NoRelationship(FailoverError, NotFound):
+    """This appliance is in no failover relationship."""
+
+    code = "no-relationship"
+    http_status = NotFound.http_status
+    exit_status = NotFound.exit_status
+
+
+class WrongRole(FailoverError, Conflict):
+    """What was asked needs another role: it is to be done on the other appliance, or after a change of role."""
+
+    code = "wrong-role"
+    http_status = Conflict.http_status
+    exit_status = Conflict.exit_status

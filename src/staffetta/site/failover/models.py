@@ -1,0 +1,97 @@
+"""The tables of the pair: own identity, the relationship, how far data-sync is, and the last common revisions."""
+
+from django.db import models
+
+from staffetta.kernel.ids import new_id
+from staffetta.site.data.fields import EncryptedField
+from staffetta.site.data.sync import Sync
+
+
+class PairIdentity(models.Model):
+    """This appliance's key among pairs (Ed25519 seed) and the inter-appliance pre-shared key, if one is set (F1)."""
+
+    sync = Sync.LOCAL
+
+    only = models.BooleanField(primary_key=True, default=True, db_default=True, editable=False)
+    seed = EncryptedField()
+    preshared_key = EncryptedField(null=True)
+
+    class Meta:
+        default_permissions = ()
+        constraints = [models.CheckConstraint(condition=models.Q(only=True), name="pair_identity_only_one")]
+
+    def __str__(self) -> str:
+        return "pair identity"
+
+
+class Relationship(models.Model):
+    """The failover relationship; kept after it was broken, so that its details can be offered again."""
+
+    sync = Sync.LOCAL
+
+    only = models.BooleanField(primary_key=True, default=True, db_default=True, editable=False)
+    peer_origin = models.CharField(max_length=40)
+    peer_key = models.BinaryField(max_length=32)
+    peer_host = models.CharField(max_length=255)
+    peer_port = models.PositiveIntegerField()
+    own_host = models.CharField(max_length=255)
+    own_port = models.PositiveIntegerField()
+    peer_leaf = models.CharField(max_length=64)
+    """SHA-256 (hex) of the certificate that the peer showed last: clients may meet it too."""
+    peer_role = models.CharField(max_length=16, default="", db_default="")
+    peer_term = models.PositiveBigIntegerField(default=0, db_default=0)
+    peer_version = models.CharField(max_length=64, default="", db_default="")
+    established_at = models.DateTimeField()
+    broken_at = models.DateTimeField(null=True)
+    seen_at = models.DateTimeField(null=True)
+    alarm = models.CharField(max_length=300, default="", db_default="")
+
+    class Meta:
+        default_permissions = ()
+        constraints = [models.CheckConstraint(condition=models.Q(only=True), name="relationship_only_one")]
+
+    def __str__(self) -> str:
+        return f"{self.peer_host}:{self.peer_port}"
+
+
+class SyncState(models.Model):
+    """How far data-sync is on this appliance: its last whole round, and what is still behind."""
+
+    sync = Sync.LOCAL
+
+    only = models.BooleanField(primary_key=True, default=True, db_default=True, editable=False)
+    asked_at = models.DateTimeField(null=True)
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    reconciled = models.BooleanField(default=False, db_default=False)
+    """The primary has merged what both sides changed while the relationship was broken."""
+    records_behind = models.PositiveBigIntegerField(default=0, db_default=0)
+    blobs_behind = models.PositiveBigIntegerField(default=0, db_default=0)
+    bytes_behind = models.PositiveBigIntegerField(default=0, db_default=0)
+    error = models.CharField(max_length=300, default="", db_default="")
+
+    class Meta:
+        default_permissions = ()
+        constraints = [models.CheckConstraint(condition=models.Q(only=True), name="sync_state_only_one")]
+
+    def __str__(self) -> str:
+        return "sync state"
+
+
+class CommonDocument(models.Model):
+    """A configuration document as both appliances last had it: what a merge after a break compares with."""
+
+    sync = Sync.LOCAL
+
+    id = models.CharField(primary_key=True, max_length=40, default=new_id, editable=False)
+    type = models.CharField(max_length=100)
+    key = models.CharField(max_length=100)
+    digest = models.CharField(max_length=64)
+    body = EncryptedField()
+
+    class Meta:
+        default_permissions = ()
+        constraints = [models.UniqueConstraint(fields=["type", "key"], name="common_document_once")]
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.key}"

@@ -1,0 +1,1 @@
+"""Ways to move the traffic of a pair from one appliance to the other."""

@@ -1,0 +1,1 @@
+"""Data-sync between the appliances of a pair: configuration documents, records, blobs."""

@@ -1,0 +1,1 @@
+"""Pure: three versions of configuration to one, after a relationship was broken and established again (F5)."""
