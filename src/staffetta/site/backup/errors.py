@@ -71,6 +71,14 @@ class NoRoomForBackup(BackupError, NoSpace):
     exit_status = NoSpace.exit_status
 
 
+class NotWhileBackup(BackupError, Conflict):
+    """This appliance follows its primary, which is where configuration is changed."""
+
+    code = "not-while-backup"
+    http_status = Conflict.http_status
+    exit_status = Conflict.exit_status
+
+
 class RestoreRunning(BackupError, Conflict):
     """Another restore is under way."""
 
