@@ -120,8 +120,6 @@ class ArchiveReader:
         former = (-1, "")
         while True:
             found = self._next()
-            if former == (-1, "") and found.name != MANIFEST:
-                raise NotABackup("The file is a tar, but not a backup of a site: it does not begin with manifest.json.")
             place = (_place(found.name), found.name)
             if place <= former:
                 raise BackupDamaged(f"{found.name} is not where it belongs in a backup.")
@@ -154,6 +152,8 @@ class ArchiveReader:
             if not self._name:
                 raise NotABackup("The file is neither a backup of a site nor encrypted with a password.") from None
             raise BackupDamaged("The backup is damaged: a member's header cannot be read.") from None
+        if not self._name and info.name != MANIFEST:
+            raise NotABackup("The file is a tar, but not a backup of a site: it does not begin with manifest.json.")
         if info.type != tarfile.REGTYPE or info.size < 0:
             raise BackupDamaged(f"The backup holds {info.name[:80]!r}, which is no regular file.")
         self._name, self._left, self._padding = info.name, info.size, -info.size % _BLOCK

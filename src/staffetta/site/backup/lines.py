@@ -48,7 +48,7 @@ def write_lines(file: BinaryIO, objects: Iterable[Mapping[str, Any]]) -> Content
 
 def document_line(document: Document) -> dict[str, Any]:
     """Return the object of a document."""
-    return {"type": document.type, "id": document.id, "body": document.body}
+    return {"type": document.type, "key": document.key, "body": document.body}
 
 
 def record_line(record: Record) -> dict[str, Any]:
@@ -66,9 +66,9 @@ def record_line(record: Record) -> dict[str, Any]:
 def read_documents(file: BinaryIO) -> Iterator[Document]:
     """Read documents from the beginning of a file. Raises ``BackupDamaged``."""
     for number, one in _objects(file, "document"):
-        if not (isinstance(one.get("type"), str) and isinstance(one.get("id"), str) and _is_object(one.get("body"))):
+        if not (isinstance(one.get("type"), str) and isinstance(one.get("key"), str) and _is_object(one.get("body"))):
             raise BackupDamaged(f"Document {number} of the backup is none.")
-        yield Document(one["type"], one["id"], one["body"])
+        yield Document(one["type"], one["key"], one["body"])
 
 
 def read_records(file: BinaryIO) -> Iterator[RecordLine]:
@@ -85,17 +85,19 @@ def read_records(file: BinaryIO) -> Iterator[RecordLine]:
         yield RecordLine(one["origin"], one["incarnation"], sequence, one["kind"], at, one["body"])
 
 
-def seal(secret: Secret) -> str:
-    """Return a secret as a backup holds it: readable, so that any appliance can take it."""
-    return base64.b64encode(secret.reveal()).decode("ascii")
+class InTheClear:
+    """Secrets as a backup holds them: readable, so that any appliance can take it; age around it keeps them."""
 
+    def seal(self, place: str, secret: Secret) -> str:
+        """Return a secret in base64."""
+        return base64.b64encode(secret.reveal()).decode("ascii")
 
-def unseal(text: str) -> Secret:
-    """Read a secret from a backup. Raises ``BackupDamaged``."""
-    try:
-        return Secret(base64.b64decode(text, validate=True))
-    except (binascii.Error, ValueError):
-        raise BackupDamaged("A secret in the backup cannot be read.") from None
+    def unseal(self, place: str, text: str) -> Secret:
+        """Read one. Raises ``BackupDamaged``."""
+        try:
+            return Secret(base64.b64decode(text, validate=True))
+        except (TypeError, binascii.Error, ValueError):
+            raise BackupDamaged(f"The secret {place} in the backup cannot be read.") from None
 
 
 def _objects(file: BinaryIO, what: str) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -143,8 +143,8 @@ def _files() -> Iterator[File]:
 
 def _documents(left_out: set[str]) -> Iterator[Document]:
     """Configuration, without the files whose bytes are left out: a list of files that are not there helps nobody."""
-    for document in documents.collect(Sync.CONFIG, lines.seal):
-        if document.type != _FILE_TYPE or document.id not in left_out:
+    for document in documents.collect(Sync.CONFIG, lines.InTheClear()):
+        if document.type != _FILE_TYPE or document.key not in left_out:
             yield document
 
 
