@@ -176,9 +176,7 @@ def _not_canonical(line: bytes, place: int) -> bytes:
 
 
 @pytest.mark.parametrize(("what", "change"), HEADS, ids=[what for what, _ in HEADS])
-def test_a_header_that_is_not_quite_right_is_refused(
-    what: str, change: Callable[[list[bytes]], list[bytes]]
-) -> None:
+def test_a_header_that_is_not_quite_right_is_refused(what: str, change: Callable[[list[bytes]], list[bytes]]) -> None:
     """Each is signed anew with the right key, so that nothing but the strictness can notice."""
     sealed = encrypted(b"data")
     with pytest.raises((BackupDamaged, NotABackup, NotForAPassword)):

@@ -60,7 +60,7 @@ def test_what_was_written_is_read_back() -> None:
     found = read(written())
     assert found["records.jsonl"] == b"content of records.jsonl"
     assert [found[archive.blob_name(sha256)] for sha256, _ in BLOBS] == [data for _, data in BLOBS]
-    assert list(found)[0] == "manifest.json" and "SHA256SUMS" not in found
+    assert next(iter(found)) == "manifest.json" and "SHA256SUMS" not in found
 
 
 @pytest.mark.req("B1")

@@ -1,6 +1,6 @@
 """Why a backup cannot be made, opened or restored."""
 
-from staffetta.kernel.errors import Conflict, Damaged, InvalidInput, NoSpace, NotFound, Refused, StaffettaError
+from staffetta.kernel.errors import Conflict, Damaged, InvalidInput, NoSpace, Refused, StaffettaError
 
 
 class BackupError(StaffettaError):
@@ -55,28 +55,12 @@ class BackupDamaged(BackupError, Damaged):
     exit_status = Damaged.exit_status
 
 
-class BackupUnreadable(BackupError, NotFound):
-    """The file of a backup cannot be read or written."""
-
-    code = "backup-unreadable"
-    http_status = NotFound.http_status
-    exit_status = NotFound.exit_status
-
-
 class NoRoomForBackup(BackupError, NoSpace):
     """A disk has too little room for making or restoring a backup."""
 
     code = "no-space"
     http_status = NoSpace.http_status
     exit_status = NoSpace.exit_status
-
-
-class NotWhileBackup(BackupError, Conflict):
-    """This appliance follows its primary, which is where configuration is changed."""
-
-    code = "not-while-backup"
-    http_status = Conflict.http_status
-    exit_status = Conflict.exit_status
 
 
 class RestoreRunning(BackupError, Conflict):

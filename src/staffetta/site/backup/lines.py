@@ -5,8 +5,6 @@ import binascii
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, BinaryIO, Final
 
 from staffetta.kernel.clock import format_time, parse_time
@@ -15,21 +13,10 @@ from staffetta.site.backup.errors import BackupDamaged
 from staffetta.site.backup.manifest import Content
 from staffetta.site.data.documents import Document
 from staffetta.site.data.models import Record
+from staffetta.site.data.records import RecordText
 from staffetta.site.data.secrets import Secret
 
 LONGEST_LINE: Final = 16 * 1024**2
-
-
-@dataclass(frozen=True, slots=True)
-class RecordLine:
-    """A record as a backup holds it."""
-
-    origin: str
-    incarnation: str
-    sequence: int
-    kind: str
-    at: datetime
-    body: Mapping[str, Any]
 
 
 def write_lines(file: BinaryIO, objects: Iterable[Mapping[str, Any]]) -> Content:
@@ -71,7 +58,7 @@ def read_documents(file: BinaryIO) -> Iterator[Document]:
         yield Document(one["type"], one["key"], one["body"])
 
 
-def read_records(file: BinaryIO) -> Iterator[RecordLine]:
+def read_records(file: BinaryIO) -> Iterator[RecordText]:
     """Read records from the beginning of a file. Raises ``BackupDamaged``."""
     for number, one in _objects(file, "record"):
         texts = [one.get(name) for name in ("origin", "incarnation", "kind", "at")]
@@ -82,7 +69,7 @@ def read_records(file: BinaryIO) -> Iterator[RecordLine]:
             at = parse_time(one["at"])
         except InvalidInput as error:
             raise BackupDamaged(f"Record {number} of the backup has no time: {error.message}") from None
-        yield RecordLine(one["origin"], one["incarnation"], sequence, one["kind"], at, one["body"])
+        yield RecordText(one["origin"], one["incarnation"], sequence, one["kind"], at, one["body"])
 
 
 class InTheClear:

@@ -94,7 +94,7 @@ def _gather(folder: Path, wanted: Wanted, stack: contextlib.ExitStack, *, in_the
         documents_said = lines.write_lines(documents_file, (lines.document_line(one) for one in _documents(left_out)))
         records_said = None
         if records_file is not None:
-            rows = Record.objects.order_by("pk").iterator(chunk_size=_ROWS)
+            rows = Record.objects.order_by("origin", "incarnation", "sequence").iterator(chunk_size=_ROWS)
             records_said = lines.write_lines(records_file, (lines.record_line(row) for row in rows))
         linked = _link(folder, _chosen_blobs(selection, wanted))
         recordings = 0 if rules.holds_recordings(wanted) else SessionSegment.objects.values("sha256").distinct().count()
@@ -175,4 +175,3 @@ def _link(folder: Path, chosen: Iterator[str]) -> tuple[Path, ...]:
             os.link(blobs.path_of(sha256), place / sha256)
             linked.append(place / sha256)
     return tuple(linked)
-

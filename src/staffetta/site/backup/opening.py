@@ -1,9 +1,8 @@
 """Opening a backup: decrypt it, check everything in it, and lay it out on the site's disk; nothing is applied here."""
 
-import io
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,9 +59,12 @@ def read_manifest(source: BinaryIO, password: bytes | None) -> Manifest:
     return manifest.read(next(ArchiveReader(plain(source, password)).members()).read(manifest.MOST_BYTES))
 
 
-def lay_out(source: BinaryIO, password: bytes | None, folder: Path, stack: ExitStack) -> Opened:
+def lay_out(
+    source: BinaryIO, password: bytes | None, folder: Path, stack: ExitStack, require: Callable[[Manifest], None]
+) -> Opened:
     """Read a backup to its end, check all of it, and lay it out in ``folder``; files without names go to ``stack``.
 
+    ``require`` may refuse it by what it says of itself, before the rest is read.
     Raises ``BackupDamaged`` for whatever is not as it was written, and what ``plain`` and ``manifest.read`` raise.
     """
     reader = ArchiveReader(plain(source, password))
@@ -72,14 +74,16 @@ def lay_out(source: BinaryIO, password: bytes | None, folder: Path, stack: ExitS
     for member in reader.members():
         if said is None:
             said = manifest.read(member.read(manifest.MOST_BYTES))
+            require(said)
         elif member.name.startswith(archive.BLOBS):
             blobs.append(_lay_blob(reader, member, folder))
         elif member.name == archive.DATABASE:
             _check(member, _all(reader, member, None), said.database)
         else:
-            kept[member.name] = stack.enter_context(tempfile.TemporaryFile(dir=folder))
+            file = stack.enter_context(tempfile.TemporaryFile(dir=folder))  # noqa: SIM115 - the stack closes it
             announced = said.documents if member.name == archive.DOCUMENTS else said.records
-            _check(member, _all(reader, member, kept[member.name]), announced)
+            _check(member, _all(reader, member, file), announced)
+            kept[member.name] = file
     assert said is not None  # the reader yields a manifest first or raises
     documents, records = kept.get(archive.DOCUMENTS), kept.get(archive.RECORDS)
     if documents is None or (records is None) != (said.records is None):
@@ -117,10 +121,9 @@ def _lay_blob(reader: ArchiveReader, member: OpenMember, folder: Path) -> LaidOu
     place = folder / "blobs"
     place.mkdir(mode=0o700, exist_ok=True)
     path = place / member.name.removeprefix(archive.BLOBS)
-    with io.FileIO(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w") as raw:
-        with io.BufferedWriter(raw, archive.PIECE) as file:
-            found = _all(reader, member, file)
-            os.fsync(file.fileno())
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+        found = _all(reader, member, file)
+        os.fsync(file.fileno())
     if found != path.name:
         raise BackupDamaged(f"The backup is damaged: the file {path.name} has other bytes than its name says.")
     return LaidOutBlob(path.name, member.size, path)

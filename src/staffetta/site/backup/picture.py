@@ -20,6 +20,7 @@ def one_picture() -> Iterator[None]:
             connection.cursor().execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             yield
         return
+    connection.ensure_connection()
     former = connection.transaction_mode
     connection.transaction_mode = "DEFERRED"
     try:

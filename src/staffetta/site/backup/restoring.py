@@ -1,12 +1,13 @@
 """Putting a backup back: everything is checked and lies on this disk before one transaction applies all of it.
 
 Killed anywhere, the site is as it was or as it is meant to be. What the site had before is in a copy of the database
-that is made first; bytes that only the former state names are kept on the disk for it.
+that is made first; bytes that only the former state names stay on the disk for it.
 """
 
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -14,11 +15,11 @@ from django.conf import settings
 from django.db import transaction
 
 from staffetta.site.backup import lines, opening, rules, work
-from staffetta.site.backup.errors import NotRestorable, NotWhileBackup
+from staffetta.site.backup.errors import NotRestorable
 from staffetta.site.backup.manifest import Manifest
 from staffetta.site.backup.opening import Opened
-from staffetta.site.data import audit, blobs, documents, identity, records
-from staffetta.site.data.models import SiteInstance
+from staffetta.site.data import audit, blobs, documents, guard, identity, records
+from staffetta.site.data.models import Blob, SiteInstance
 from staffetta.site.data.roles import Role
 from staffetta.site.data.sync import Sync
 from staffetta.site.management.models import StoredFile
@@ -29,13 +30,17 @@ FORMER: Final = "before-restore"
 """The folder in the site's data with copies of the database from before the newest restores."""
 RESTORED: Final = "backup.restored"
 
+_ROWS: Final = 1000
 _FILE_TYPE: Final = StoredFile._meta.label
 
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What a restore did. ``former`` is the copy of the database from before it, ``identity_changed`` whether clients
-    know the site by another key now: then its processes must be started anew."""
+    """What a restore did: documents put back and removed, records added.
+
+    ``former`` is the copy of the database from before it, ``identity_changed`` whether the site has another identity
+    key now: then its processes must be started anew.
+    """
 
     manifest: Manifest
     documents: int
@@ -49,28 +54,84 @@ class Restored:
 def restore_backup(source: BinaryIO, password: bytes | None, actor: str) -> Restored:
     """Check a backup and put it back in the name of ``actor``; an error has changed nothing.
 
-    Raises what ``opening.lay_out`` raises, ``NoRoomForBackup``, ``RestoreRunning``, ``NotRestorable`` for a backup of a
-    newer version, ``NotWhileBackup`` on the backup appliance of a pair.
+    Raises what ``opening.lay_out`` raises; ``NoRoomForBackup``; ``RestoreRunning``; ``NotRestorable`` for a backup of
+    a newer version; ``ReadOnlyHere`` on the backup appliance of a pair; ``DocumentDamaged`` or ``RecordGap`` for
+    contents that contradict themselves.
     """
-    if identity.role() is Role.BACKUP:
-        raise NotWhileBackup(
-            "This appliance is the backup of a pair and follows its primary: restore there, or break the failover "
-            "relationship first."
-        )
+    guard.require_editable()
     with work.the_only_restore(), ExitStack() as stack:
-        source.seek(0, 2)
-        work.check_room(source.tell() + 2 * _database_bytes())
+        work.check_room(source.seek(0, 2) + 2 * _database_bytes())
         folder = stack.enter_context(work.work_folder())
-        opened = opening.lay_out(source, password, folder, stack)
-        refusal = rules.refusal_to_restore(opened.manifest.site_version, settings.STAFFETTA_VERSION)
-        if refusal is not None:
-            raise NotRestorable(refusal)
+        opened = opening.lay_out(source, password, folder, stack, _require_restorable)
         former = _copy_of_now()
-        known_by = identity.site_identity().public
         with transaction.atomic():
-            restored = _apply(opened, actor, former)
-        return Restored(**restored, identity_changed=identity.site_identity().public != known_by)
+            guard.require_editable()
+            return _apply(opened, actor, former)
 
 
-def _apply(opened: Opened, actor: str, former: Path | None) -> dict[str, object]:
-    return {}
+def _require_restorable(said: Manifest) -> None:
+    refusal = rules.refusal_to_restore(said.site_version, settings.STAFFETTA_VERSION)
+    if refusal is not None:
+        raise NotRestorable(refusal)
+
+
+def _apply(opened: Opened, actor: str, former: Path | None) -> Restored:
+    """Everything, in the caller's transaction."""
+    said = opened.manifest
+    known_by = identity.site_identity().public
+    for blob in opened.blobs:
+        blobs.settle(blob.path, blob.sha256, blob.size)
+    added = _insert_records(opened)
+    brought = list(lines.read_documents(opened.documents))
+    spared = {(one.type, one.key) for one in brought}
+    spared |= {(_FILE_TYPE, one.id) for one in said.files_left_out}
+    present = ((one.type, one.key) for one in documents.collect(Sync.CONFIG, lines.InTheClear()))
+    removed = [key for key in present if key not in spared]
+    documents.apply(Sync.CONFIG, brought, removed, lines.InTheClear())
+    if identity.role() is Role.ALONE:
+        # Clients follow the highest term they have seen; on a new appliance it would begin with the lowest again.
+        SiteInstance.objects.filter(only=True, role_term__lt=said.role_term).update(role_term=said.role_term)
+    audit.note(
+        actor,
+        RESTORED,
+        detail={"made_at": said.made_at.isoformat(), "origin": said.origin, "removed": len(removed), "records": added},
+    )
+    return Restored(
+        manifest=said,
+        documents=len(brought),
+        removed=len(removed),
+        records=added,
+        files_without_bytes=_files_without_bytes(),
+        former=former,
+        identity_changed=identity.site_identity().public != known_by,
+    )
+
+
+def _insert_records(opened: Opened) -> int:
+    if opened.records is None:
+        return 0
+    read: Iterator[records.RecordText] = lines.read_records(opened.records)
+    added = 0
+    while some := list(islice(read, _ROWS)):
+        added += records.insert_foreign(some)
+    return added
+
+
+def _files_without_bytes() -> tuple[str, ...]:
+    rows = StoredFile.objects.exclude(sha256__in=Blob.objects.values("sha256"))
+    return tuple(rows.order_by("name").values_list("name", flat=True))
+
+
+def _copy_of_now() -> Path | None:
+    try:
+        made = snapshot(Path(settings.STAFFETTA_SITE_FOLDER) / FORMER, settings.STAFFETTA_VERSION)
+    except OtherDatabase:
+        return None
+    return None if made["path"] is None else Path(str(made["path"]))
+
+
+def _database_bytes() -> int:
+    try:
+        return snapshot_bytes()
+    except OtherDatabase:
+        return 0

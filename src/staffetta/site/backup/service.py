@@ -27,6 +27,7 @@ def create(destination: BinaryIO, wanted: Wanted, password: bytes | None, actor:
     if password is not None and not password:
         raise PasswordNeeded("The password is empty; choose one, or say that there is to be none.")
     said = write_backup(destination, wanted, password)
+    destination.flush()
     audit.note(
         actor,
         CREATED,
