@@ -14,7 +14,7 @@ from django.utils.module_loading import import_string
 
 from staffetta.site.accounts.models import Account
 from staffetta.site.data import sync
-from staffetta.site.data.sync import Sync, sync_of, undeclared
+from staffetta.site.data.sync import Sync, travels_with, undeclared
 from staffetta.ui.signin.access import access_of, routed_views, views_without_access
 
 OWN = ("data", "accounts", "fleet", "support", "management", "web")
@@ -36,14 +36,16 @@ def test_a_model_that_does_not_say_is_found(monkeypatch: pytest.MonkeyPatch) -> 
     """Inherited words do not count: what travels is decided for each table."""
     parent = apps.get_model("data.Blob")
     child = type("Child", (parent,), {"__module__": "x", "Meta": type("Meta", (), {"app_label": "x", "proxy": True})})
-    assert sync_of(parent) is Sync.BLOB
-    assert sync_of(child) is None
+    assert travels_with(parent).kind is Sync.BLOB
+    assert travels_with(child).kind is None
     monkeypatch.delitem(sync.OF_OTHERS, "axes.AccessAttempt")
     assert undeclared() == ["axes.AccessAttempt"]
 
 
 def test_only_records_are_of_kind_record() -> None:
-    assert [model._meta.label for model in apps.get_models() if sync_of(model) is Sync.RECORD] == ["data.Record"]
+    assert [model._meta.label for model in apps.get_models() if travels_with(model).kind is Sync.RECORD] == [
+        "data.Record"
+    ]
 
 
 def test_ids_of_what_travels_are_not_counted_by_the_database() -> None:
@@ -51,7 +53,7 @@ def test_ids_of_what_travels_are_not_counted_by_the_database() -> None:
     counted = [
         model._meta.label
         for model in apps.get_models()
-        if sync_of(model) is Sync.CONFIG
+        if travels_with(model).kind is Sync.CONFIG
         and model._meta.app_label in OWN
         and isinstance(model._meta.pk, models.AutoField | models.BigAutoField)
     ]

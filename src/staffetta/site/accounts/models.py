@@ -17,6 +17,8 @@ class Account(SignInAccount):
     """A technician (rep) or administrator of the site."""
 
     sync = Sync.CONFIG
+    sync_stays = ("last_login",)
+    sync_only: ClassVar[dict[str, object]] = {"probe": False}
 
     probe = models.BooleanField(default=False, db_default=False, editable=False)
     """Made by a new generation that proves itself, for a few seconds: outside lists, the audit log and sync."""

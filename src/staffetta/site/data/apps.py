@@ -4,7 +4,7 @@ from django.apps import AppConfig
 
 
 class DataConfig(AppConfig):
-    """Makes the site's identity right after the first migrate."""
+    """Makes the site's identity right after the first migrate, and guards configuration where it is read-only."""
 
     name = "staffetta.site.data"
     label = "data"
@@ -12,6 +12,7 @@ class DataConfig(AppConfig):
 
     def ready(self) -> None:
         """Connect once the models are there (they cannot be imported before)."""
-        from staffetta.site.data import identity
+        from staffetta.site.data import guard, identity
 
         identity.connect(self)
+        guard.connect()

@@ -8,7 +8,6 @@
 import contextlib
 import hashlib
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +15,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from django.conf import settings
-from django.db import transaction
+from django.db import models, transaction
 
 from staffetta.kernel.clock import utc_now
 from staffetta.kernel.errors import NoSpace
@@ -28,7 +27,7 @@ from staffetta.site.data.models import Blob
 SPARE_BYTES: Final = 64 * 1024 * 1024
 """Room that storing leaves on the disk, so that the database can still write."""
 
-_HOLDERS: Final[list[Callable[[str], bool]]] = []
+_HOLDERS: Final[list[type[models.Model]]] = []
 
 
 class NoRoomForBlob(DataError, NoSpace):
@@ -48,9 +47,34 @@ class StoredBlob:
     new: bool
 
 
-def add_holder(holds: Callable[[str], bool]) -> None:
-    """Register a question: does your table refer to this SHA-256? A blob that any table holds is kept."""
-    _HOLDERS.append(holds)
+def add_holder(model: type[models.Model]) -> None:
+    """Register a table that refers to blobs by its columns ``sha256`` and ``size``: a blob that any holds is kept."""
+    if model not in _HOLDERS:
+        _HOLDERS.append(model)
+
+
+def missing() -> list[tuple[str, int]]:
+    """Return SHA-256 and size of what a table refers to and is not here yet: data-sync fetches it."""
+    found: dict[str, int] = {}
+    for model in _HOLDERS:
+        rows = model._default_manager.exclude(sha256__in=Blob.objects.values("sha256"))
+        found.update(rows.values_list("sha256", "size"))
+    return sorted(found.items(), key=lambda one: (one[1], one[0]))
+
+
+def incoming_path(sha256: str) -> Path:
+    """Return where the bytes of a blob that is being fetched gather; what is there of it is gone on with."""
+    if not _is_sha256(sha256):
+        raise BlobMissing(f"{sha256[:80]!r} is not a SHA-256.")
+    _incoming().mkdir(mode=0o700, parents=True, exist_ok=True)
+    return _incoming() / f"fetched-{sha256}"
+
+
+def require_room(folder: Path, more: int) -> None:
+    """Raise ``NoRoomForBlob`` unless ``more`` bytes leave the database its room on the disk of ``folder``."""
+    room = os.statvfs(folder)
+    if room.f_bavail * room.f_frsize < SPARE_BYTES + more:
+        raise NoRoomForBlob("The disk is nearly full; delete files or recordings first.")
 
 
 class BlobWriter:
@@ -77,9 +101,7 @@ class BlobWriter:
 
     def write(self, piece: bytes) -> None:
         """Add bytes. Raises ``NoRoomForBlob`` rather than filling the disk."""
-        room = os.fstatvfs(self._file.fileno())
-        if room.f_bavail * room.f_frsize < SPARE_BYTES + len(piece):
-            raise NoRoomForBlob("The disk is nearly full; delete files or recordings first.")
+        require_room(self._path.parent, len(piece))
         self._file.write(piece)
         self._hash.update(piece)
         self.size += len(piece)
@@ -131,7 +153,7 @@ def path_of(sha256: str) -> Path:
 def release(sha256: str) -> None:
     """Remove a blob that no table holds any more: its row with the caller's transaction, its file after that."""
     with transaction.atomic():
-        if any(holds(sha256) for holds in _HOLDERS):
+        if any(model._default_manager.filter(sha256=sha256).exists() for model in _HOLDERS):
             return
         Blob.objects.filter(pk=sha256).delete()
         transaction.on_commit(lambda: _unlink_unclaimed(sha256))
@@ -178,9 +200,13 @@ def _place(path: Path, sha256: str, size: int) -> StoredBlob:
 
 
 def _resting_place(sha256: str) -> Path:
-    if len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):
+    if not _is_sha256(sha256):
         raise BlobMissing(f"{sha256[:80]!r} is not a SHA-256.")
     return _folder() / sha256[:2] / sha256
+
+
+def _is_sha256(text: str) -> bool:
+    return len(text) == 64 and set(text) <= set("0123456789abcdef")
 
 
 def _folder() -> Path:

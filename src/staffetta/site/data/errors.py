@@ -39,6 +39,30 @@ class BlobDamaged(DataError, Damaged):
     exit_status = Damaged.exit_status
 
 
+class RecordGap(DataError, Damaged):
+    """Records arrived that do not follow those that are here."""
+
+    code = "record-gap"
+    http_status = Damaged.http_status
+    exit_status = Damaged.exit_status
+
+
+class DocumentDamaged(DataError, Damaged):
+    """A document cannot be read, or contradicts what is stored."""
+
+    code = "document-damaged"
+    http_status = Damaged.http_status
+    exit_status = Damaged.exit_status
+
+
+class ReadOnlyHere(DataError, Conflict):
+    """Configuration is edited on the primary only, and nowhere in the seconds in which traffic moves."""
+
+    code = "read-only-here"
+    http_status = Conflict.http_status
+    exit_status = Conflict.exit_status
+
+
 class BodyNotJson(DataError, InvalidInput):
     """A record's body must be a JSON object."""
 

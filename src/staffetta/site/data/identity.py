@@ -1,6 +1,7 @@
 """Who this site is: the instance on this appliance, the site's signing key, and the stored role term."""
 
 import secrets
+from datetime import datetime
 from typing import Any
 
 from django.apps import AppConfig
@@ -44,6 +45,18 @@ def role_term() -> int:
 def role() -> Role:
     """Return what this appliance is in a pair."""
     return Role(_instance().role)
+
+
+def frozen() -> bool:
+    """Return whether configuration is read-only at the moment, for the last data-sync before traffic moves."""
+    until = _instance().frozen_until
+    return until is not None and utc_now() < until
+
+
+def freeze(until: datetime | None) -> None:
+    """Make configuration read-only until then; None thaws it. It thaws by itself, whatever becomes of who froze it."""
+    _instance()
+    SiteInstance.objects.filter(only=True).update(frozen_until=until)
 
 
 def site_identity() -> SigningKey:

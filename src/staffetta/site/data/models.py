@@ -23,6 +23,8 @@ class SiteInstance(models.Model):
     id = models.CharField(max_length=40, default=new_id, editable=False, unique=True)
     role = models.CharField(max_length=16, default=Role.ALONE.value, db_default=Role.ALONE.value)
     role_term = models.PositiveBigIntegerField(default=1, db_default=1)
+    frozen_until = models.DateTimeField(null=True)
+    """Configuration is read-only until then: the seconds of the last data-sync before traffic moves."""
     made_at = models.DateTimeField()
 
     class Meta:
@@ -85,7 +87,7 @@ class KeptDocument(models.Model):
     key = models.CharField(max_length=100)
     whole = models.BooleanField()
     kind = models.CharField(max_length=16)
-    body = EncryptedField()
+    body = models.JSONField()
 
     class Meta:
         default_permissions = ()

@@ -3,12 +3,17 @@
 - ``CONFIG``: whole documents, edited on the primary only.
 - ``RECORD``: append-only events, pulled both ways by ``(origin, incarnation, sequence)``.
 - ``BLOB``: bytes named by their SHA-256.
-- ``LIVE``: state of what is going on now; the newest word wins.
+- ``LIVE``: state of what is going on now, as the primary sees it.
 - ``LOCAL``: never leaves the appliance: projections that can be rebuilt, probes, bookkeeping.
+
+Beside ``sync`` a model may say: ``sync_key`` (the fields that name a row on every appliance, if its primary key does
+not), ``sync_stays`` (fields that stay on the appliance), ``sync_only`` (which rows travel at all).
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from django.apps import apps
 from django.db import models
@@ -24,25 +29,41 @@ class Sync(StrEnum):
     LOCAL = "local"
 
 
+@dataclass(frozen=True, slots=True)
+class Travel:
+    """How one model's rows travel. ``only`` are the values that a row must have to travel."""
+
+    kind: Sync | None
+    key: tuple[str, ...]
+    stays: tuple[str, ...] = ()
+    only: Mapping[str, Any] = field(default_factory=dict)
+
+
 # Models that others wrote and that cannot carry the attribute. Content types and permissions are made anew by every
 # migrate; throttling counts what this appliance's own door saw.
 OF_OTHERS: Final = {
-    "auth.Permission": Sync.LOCAL,
-    "auth.Group": Sync.CONFIG,
-    "axes.AccessAttempt": Sync.LOCAL,
-    "axes.AccessAttemptExpiration": Sync.LOCAL,
-    "axes.AccessFailureLog": Sync.LOCAL,
-    "axes.AccessLog": Sync.LOCAL,
-    "contenttypes.ContentType": Sync.LOCAL,
+    "auth.Permission": Travel(Sync.LOCAL, ("pk",)),
+    "auth.Group": Travel(Sync.CONFIG, ("name",)),
+    "axes.AccessAttempt": Travel(Sync.LOCAL, ("pk",)),
+    "axes.AccessAttemptExpiration": Travel(Sync.LOCAL, ("pk",)),
+    "axes.AccessFailureLog": Travel(Sync.LOCAL, ("pk",)),
+    "axes.AccessLog": Travel(Sync.LOCAL, ("pk",)),
+    "contenttypes.ContentType": Travel(Sync.LOCAL, ("pk",)),
 }
 
 
-def sync_of(model: type[models.Model]) -> Sync | None:
-    """Return the kind a model declares in its own class body, or None when it declares none (a defect)."""
-    declared = vars(model).get("sync")
-    if isinstance(declared, Sync):
-        return declared
-    return OF_OTHERS.get(model._meta.label)
+def travels_with(model: type[models.Model]) -> Travel:
+    """Return how a model's rows travel; its kind is None when it declares none in its own class body (a defect)."""
+    said = vars(model)
+    if isinstance(said.get("sync"), Sync):
+        key = said.get("sync_key", (model._meta.pk.attname,))
+        return Travel(said["sync"], key, said.get("sync_stays", ()), said.get("sync_only", {}))
+    return OF_OTHERS.get(model._meta.label, Travel(None, ("pk",)))
+
+
+def travels(row: models.Model) -> bool:
+    """Whether this very row is one that travels."""
+    return all(getattr(row, name) == value for name, value in travels_with(type(row)).only.items())
 
 
 def undeclared() -> list[str]:
@@ -50,4 +71,4 @@ def undeclared() -> list[str]:
 
     A many-to-many table made by Django is part of its owner's document and needs none.
     """
-    return sorted(model._meta.label for model in apps.get_models() if sync_of(model) is None)
+    return sorted(model._meta.label for model in apps.get_models() if travels_with(model).kind is None)

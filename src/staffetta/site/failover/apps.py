@@ -9,3 +9,9 @@ class FailoverConfig(AppConfig):
     name = "staffetta.site.failover"
     label = "failover"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Connect once the models are there."""
+        from staffetta.site.failover.sync import answers
+
+        answers.connect()

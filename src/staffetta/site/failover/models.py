@@ -14,7 +14,7 @@ class PairIdentity(models.Model):
 
     only = models.BooleanField(primary_key=True, default=True, db_default=True, editable=False)
     seed = EncryptedField()
-    preshared_key = EncryptedField(null=True)
+    preshared_key = EncryptedField(null=True)  # type: ignore[misc]  # the field reads None as None
 
     class Meta:
         default_permissions = ()
@@ -63,6 +63,8 @@ class SyncState(models.Model):
     asked_at = models.DateTimeField(null=True)
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
+    common_with = models.CharField(max_length=40, default="", db_default="")
+    """The origin of the peer that the common documents are shared with."""
     reconciled = models.BooleanField(default=False, db_default=False)
     """The primary has merged what both sides changed while the relationship was broken."""
     records_behind = models.PositiveBigIntegerField(default=0, db_default=0)
@@ -87,7 +89,8 @@ class CommonDocument(models.Model):
     type = models.CharField(max_length=100)
     key = models.CharField(max_length=100)
     digest = models.CharField(max_length=64)
-    body = EncryptedField()
+    body = models.JSONField(null=True)
+    """Null for a document of live state, which is never merged."""
 
     class Meta:
         default_permissions = ()

@@ -1,5 +1,7 @@
 """The tables of the support room: sessions going on, and what their records become (reports, story, segments)."""
 
+from typing import ClassVar
+
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -11,6 +13,7 @@ class LiveSession(models.Model):
     """A session's present state. The highest counter of each end is the fence that a newer attach raises."""
 
     sync = Sync.LIVE
+    sync_only: ClassVar[dict[str, object]] = {"probe": False}
 
     id = models.CharField(primary_key=True, max_length=40, default=new_id, editable=False)
     kind = models.CharField(max_length=32)
@@ -36,6 +39,8 @@ class AttachedEnd(models.Model):
     """One end of a live session: its fence, and the gateway process that holds its connection if any does."""
 
     sync = Sync.LIVE
+    sync_key = ("session_id", "end")
+    sync_only: ClassVar[dict[str, object]] = {"session__probe": False}
 
     session = models.ForeignKey(LiveSession, models.CASCADE, related_name="ends")
     end = models.CharField(max_length=16)

@@ -18,7 +18,7 @@ KINDS: Final = frozenset({OPENED, ATTACHED, DETACHED, SEGMENT, ENDED})
 def connect() -> None:
     """Register the projection and that segments hold blobs."""
     register(Projection("session-reports", KINDS, _apply, (SessionEvent, SessionSegment, SessionReport)))
-    blobs.add_holder(lambda sha256: SessionSegment.objects.filter(sha256=sha256).exists())
+    blobs.add_holder(SessionSegment)
 
 
 def _apply(record: Record) -> None:

@@ -3,7 +3,6 @@
 from django.db import migrations, models
 
 import staffetta.kernel.ids
-import staffetta.site.data.fields
 
 
 class Migration(migrations.Migration):
@@ -16,6 +15,11 @@ class Migration(migrations.Migration):
             model_name="incarnation",
             name="fenced",
             field=models.BooleanField(db_default=False, default=False),
+        ),
+        migrations.AddField(
+            model_name="siteinstance",
+            name="frozen_until",
+            field=models.DateTimeField(null=True),
         ),
         migrations.AddField(
             model_name="siteinstance",
@@ -39,7 +43,7 @@ class Migration(migrations.Migration):
                 ("key", models.CharField(max_length=100)),
                 ("whole", models.BooleanField()),
                 ("kind", models.CharField(max_length=16)),
-                ("body", staffetta.site.data.fields.EncryptedField()),
+                ("body", models.JSONField()),
             ],
             options={
                 "default_permissions": (),

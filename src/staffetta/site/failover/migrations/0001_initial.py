@@ -28,7 +28,7 @@ class Migration(migrations.Migration):
                 ("type", models.CharField(max_length=100)),
                 ("key", models.CharField(max_length=100)),
                 ("digest", models.CharField(max_length=64)),
-                ("body", staffetta.site.data.fields.EncryptedField()),
+                ("body", models.JSONField(null=True)),
             ],
             options={
                 "default_permissions": (),
@@ -97,6 +97,7 @@ class Migration(migrations.Migration):
                 ("asked_at", models.DateTimeField(null=True)),
                 ("started_at", models.DateTimeField(null=True)),
                 ("finished_at", models.DateTimeField(null=True)),
+                ("common_with", models.CharField(db_default="", default="", max_length=40)),
                 ("reconciled", models.BooleanField(db_default=False, default=False)),
                 ("records_behind", models.PositiveBigIntegerField(db_default=0, default=0)),
                 ("blobs_behind", models.PositiveBigIntegerField(db_default=0, default=0)),

@@ -1,0 +1,110 @@
+"""What the peer's data-sync may read here: the list of documents, documents, heads of records, records, blobs."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from staffetta.kernel.clock import format_time
+from staffetta.kernel.errors import InvalidInput
+from staffetta.site.data import blobs, documents, identity, records
+from staffetta.site.data.documents import Document
+from staffetta.site.data.sync import Sync
+from staffetta.site.failover.answers import ANSWERS, Asked
+from staffetta.site.failover.models import SyncState
+from staffetta.site.failover.sync import common
+from staffetta.site.failover.sync.place import sealer
+
+T = TypeVar("T")
+
+RECORDS_AT_ONCE: Final = 2000
+DOCUMENTS_AT_ONCE: Final = 1000
+
+
+class BadRequest(InvalidInput):
+    """The peer asked for something that cannot be understood."""
+
+    code = "bad-request"
+
+
+def connect() -> None:
+    """Put these answers into the table."""
+    ANSWERS["GET", "documents/index"] = index
+    ANSWERS["POST", "documents/fetch"] = fetch
+    ANSWERS["POST", "documents/common"] = take_common
+    ANSWERS["GET", "records/heads"] = heads
+    ANSWERS["POST", "records/fetch"] = fetch_records
+    ANSWERS["GET", "blobs/"] = blob
+
+
+def index(asked: Asked) -> dict[str, Any]:
+    """The digests of every document of a kind, the types this release knows, and whether they may be taken."""
+    kind = _kind(asked.parameters.get("kind"))
+    wrap = sealer(asked.origin)
+    state = SyncState.objects.filter(only=True).first()
+    return {
+        "role": identity.role(),
+        "term": identity.role_term(),
+        "reconciled": state is not None and state.reconciled,
+        "types": [model._meta.label for model in documents.models_of(kind)],
+        "documents": [[one.type, one.key, one.digest] for one in documents.collect(kind, wrap)],
+    }
+
+
+def fetch(asked: Asked) -> dict[str, Any]:
+    """The documents of these keys that exist."""
+    kind = _kind(asked.body.get("kind"))
+    keys = _read(lambda: [(str(label), str(key)) for label, key in asked.body["keys"]])
+    found = documents.fetch(kind, keys[:DOCUMENTS_AT_ONCE], sealer(asked.origin))
+    return {"documents": [asdict(one) for one in found]}
+
+
+def take_common(asked: Asked) -> dict[str, Any]:
+    """The backup says what it has taken over: what both have from now on."""
+    taken = _read(lambda: {(str(label), str(key)): str(digest) for label, key, digest in asked.body["taken"]})
+    removed = _read(lambda: [(str(label), str(key)) for label, key in asked.body["removed"]])
+    found = documents.fetch(Sync.CONFIG, taken, sealer(asked.origin))
+    common.write(asked.origin, [one for one in found if one.digest == taken[one.type, one.key]], removed)
+    return {}
+
+
+def heads(asked: Asked) -> dict[str, Any]:
+    """How far the records here go."""
+    return {"heads": [[origin, one, last] for (origin, one), last in sorted(records.heads().items())]}
+
+
+def fetch_records(asked: Asked) -> dict[str, Any]:
+    """Records after the positions named, in order within each incarnation, up to a number at once."""
+    ranges = _read(lambda: [(str(a), str(b), int(c)) for a, b, c in asked.body["after"]])
+    found: list[dict[str, Any]] = []
+    for origin, incarnation, sequence in ranges:
+        room = RECORDS_AT_ONCE - len(found)
+        if room <= 0:
+            break
+        found += [
+            {**asdict(one), "at": format_time(one.at)} for one in records.after(origin, incarnation, sequence, room)
+        ]
+    return {"records": found}
+
+
+def blob(asked: Asked) -> Path:
+    """The file of a blob."""
+    return blobs.path_of(asked.rest)
+
+
+def to_document(found: Any) -> Document:
+    """A document as the peer sent it. Raises ``BadRequest``."""
+    return _read(lambda: Document(str(found["type"]), str(found["key"]), dict(found["body"])))
+
+
+def _kind(name: object) -> Sync:
+    if name not in (Sync.CONFIG, Sync.LIVE):
+        raise BadRequest("`kind` is config or live.")
+    return Sync(str(name))
+
+
+def _read(made: Callable[[], T]) -> T:
+    try:
+        return made()
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadRequest(f"The request cannot be read: {error}.") from None

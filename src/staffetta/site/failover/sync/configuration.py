@@ -1,0 +1,140 @@
+"""Configuration and live state: the backup takes the primary's documents over; after a break the primary merges."""
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from django.db import transaction
+
+from staffetta.site.data import documents, identity, records
+from staffetta.site.data.documents import SECRET, Document
+from staffetta.site.data.roles import Role
+from staffetta.site.data.sync import Sync, travels_with
+from staffetta.site.failover.errors import PeerRefused, WrongRole
+from staffetta.site.failover.models import SyncState
+from staffetta.site.failover.peer import Peer
+from staffetta.site.failover.sync import common
+from staffetta.site.failover.sync.answers import DOCUMENTS_AT_ONCE, to_document
+from staffetta.site.failover.sync.merge import Body, Conflict, Key, merge
+from staffetta.site.failover.sync.place import sealer
+
+CONFLICT: Final = "failover.conflict"
+
+
+def pull(peer: Peer, kind: Sync) -> int:
+    """Take over what differs from the primary, in one transaction; returns how many documents changed here.
+
+    Raises ``WrongRole`` when this appliance is no backup, or the peer no primary of this reign or not merged yet.
+    """
+    listed = peer.get("documents/index", {"kind": kind})
+    theirs = {(str(label), str(key)): str(digest) for label, key, digest in listed["documents"]}
+    taken = common.digests(peer.origin, kind)
+    wanted = [key for key, digest in theirs.items() if taken.get(key) != digest]
+    found = _fetch(peer, kind, wanted)
+    own = {model._meta.label for model in documents.models_of(kind)}
+    with transaction.atomic():
+        _require_backup_of(listed)
+        known = set(listed["types"])
+        gone = [key for key in taken if key not in theirs and (key[0] in known or key[0] not in own)]
+        if kind is Sync.CONFIG:
+            # What never was the primary's either: a backup has no configuration of its own.
+            gone += [key for key in _own_keys(kind) if key not in theirs and key not in taken and key[0] in known]
+        documents.apply(kind, found, gone, sealer(peer.origin))
+        common.write(peer.origin, found, gone, kind)
+    if kind is Sync.CONFIG and (found or gone):
+        body = {"taken": [[one.type, one.key, one.digest] for one in found], "removed": [list(key) for key in gone]}
+        peer.post("documents/common", body)
+    return len(found) + len(gone)
+
+
+def reconcile(peer: Peer) -> tuple[Conflict, ...]:
+    """On the primary, once after establishing: join what the peer changed while the relationship was broken.
+
+    With a peer that was never in a relationship with this appliance there is nothing to join: the primary's
+    configuration holds. Conflicts are kept as records, which both appliances show.
+    """
+    done: tuple[Conflict, ...] = ()
+    if common.common_with(peer.origin):
+        wrap = sealer(peer.origin)
+        theirs = {(one.type, one.key): one.body for one in _everything(peer, Sync.CONFIG)}
+        ours = {(one.type, one.key): one.body for one in documents.collect(Sync.CONFIG, wrap)}
+        merged = merge(common.bodies(peer.origin), ours, theirs, _unique())
+        live = {(one.type, one.key) for one in documents.collect(Sync.LIVE, wrap)}
+        added = [one for one in _everything(peer, Sync.LIVE) if (one.type, one.key) not in live]
+        with transaction.atomic():
+            written = [Document(*key, body) for key, body in merged.write.items()]
+            documents.apply(Sync.CONFIG, written, merged.remove, wrap)
+            documents.apply(Sync.LIVE, added, (), wrap)
+            for conflict in merged.conflicts:
+                records.append(CONFLICT, _shown(conflict))
+            _reconciled()
+        done = merged.conflicts
+    else:
+        _reconciled()
+    return done
+
+
+def _reconciled() -> None:
+    SyncState.objects.update_or_create(only=True, defaults={"reconciled": True})
+
+
+def _require_backup_of(listed: dict[str, Any]) -> None:
+    if identity.role() is not Role.BACKUP:
+        raise WrongRole("Configuration is taken over by a backup only.")
+    if listed["role"] != Role.PRIMARY or listed["term"] < identity.role_term():
+        raise WrongRole("The peer is not the primary of this pair at the moment.")
+    if not listed["reconciled"]:
+        raise WrongRole("The primary is still joining what changed while the relationship was broken.")
+
+
+def _everything(peer: Peer, kind: Sync) -> list[Document]:
+    listed = peer.get("documents/index", {"kind": kind})
+    return _fetch(peer, kind, [(str(label), str(key)) for label, key, _ in listed["documents"]])
+
+
+def _fetch(peer: Peer, kind: Sync, keys: Iterable[Key]) -> list[Document]:
+    wanted = list(keys)
+    found: list[Document] = []
+    for start in range(0, len(wanted), DOCUMENTS_AT_ONCE):
+        piece = [list(key) for key in wanted[start : start + DOCUMENTS_AT_ONCE]]
+        answer = peer.post("documents/fetch", {"kind": kind, "keys": piece})
+        if not isinstance(answer.get("documents"), list):
+            raise PeerRefused("The peer's answer holds no documents.", "answer")
+        found += [to_document(one) for one in answer["documents"]]
+    return found
+
+
+def _own_keys(kind: Sync) -> list[Key]:
+    return [
+        (model._meta.label, documents.key_of(row))
+        for model in documents.models_of(kind)
+        for row in model._base_manager.filter(**travels_with(model).only)
+    ]
+
+
+def _unique() -> dict[str, list[str]]:
+    """The fields of each type whose value may stand once only; keys are unique by being keys."""
+    found: dict[str, list[str]] = {}
+    for model in documents.models_of(Sync.CONFIG):
+        fields = [one.name for one in model._meta.concrete_fields if one.unique and not one.primary_key]
+        found[model._meta.label] = fields
+    return found
+
+
+def _shown(conflict: Conflict) -> dict[str, Any]:
+    """A conflict as a record: who reads it sees what differed, and no secret."""
+    return {
+        "type": conflict.key[0],
+        "key": conflict.key[1],
+        "kept": _redacted(conflict.kept),
+        "lost": _redacted(conflict.lost),
+    }
+
+
+def _redacted(body: Body | None) -> Body | None:
+    if body is None:
+        return None
+    secret = {"password", "secret_sha256"}
+    return {
+        name: "[secret]" if name in secret or (isinstance(value, dict) and SECRET in value) else value
+        for name, value in body.items()
+    }

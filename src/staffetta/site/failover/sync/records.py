@@ -1,0 +1,48 @@
+"""Pulling the peer's records: what is there and not here, in order, its position in the same transaction."""
+
+from typing import Any
+
+from staffetta.kernel.clock import parse_time
+from staffetta.site.data import records
+from staffetta.site.data.records import RecordText
+from staffetta.site.failover.errors import PeerRefused
+from staffetta.site.failover.peer import Peer
+
+
+def pull(peer: Peer) -> int:
+    """Fetch every record that the peer has and this appliance has not; returns how many came."""
+    answer = peer.get("records/heads")
+    theirs = {(str(origin), str(one)): int(last) for origin, one, last in _listed(answer, "heads")}
+    records.fence(theirs)
+    came = 0
+    while True:
+        own = records.heads()
+        behind = [[*place, own.get(place, 0)] for place, last in sorted(theirs.items()) if own.get(place, 0) < last]
+        if not behind:
+            return came
+        found = [_record(one) for one in _listed(peer.post("records/fetch", {"after": behind}), "records")]
+        new = records.insert_foreign(found)
+        if not new:
+            raise PeerRefused("The peer names records that it does not hand out; its data may be damaged.", "records")
+        came += new
+
+
+def _listed(answer: dict[str, Any], name: str) -> list[Any]:
+    found = answer.get(name)
+    if not isinstance(found, list):
+        raise PeerRefused(f"The peer's answer holds no {name}.", "answer")
+    return found
+
+
+def _record(found: Any) -> RecordText:
+    try:
+        return RecordText(
+            str(found["origin"]),
+            str(found["incarnation"]),
+            int(found["sequence"]),
+            str(found["kind"]),
+            parse_time(found["at"]),
+            dict(found["body"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise PeerRefused(f"The peer sent a record that cannot be read: {error}.", "record") from None

@@ -1,0 +1,1 @@
+"""Tests of the failover room: relationship, roles, data-sync, pair jobs."""
