@@ -10,9 +10,10 @@ from datetime import UTC, datetime, timedelta
 
 from staffetta.site.data.roles import Role
 from staffetta.site.failover import job_record
-from staffetta.site.failover.errors import Fenced, NoSuchPairJob, NotNow, PeerRefused, PeerUnreachable
+from staffetta.site.failover.errors import PeerRefused, PeerUnreachable
 from staffetta.site.failover.job import Owner, Turn
 from staffetta.site.failover.job_command import WORK, Command, Reply, UnderWay, Verb
+from staffetta.site.failover.job_errors import Fenced, NoSuchPairJob, NotNow
 from staffetta.site.failover.job_facts import (
     Answered,
     ApplianceFacts,

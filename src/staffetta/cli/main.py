@@ -14,6 +14,7 @@ from staffetta.kernel.errors import StaffettaError
 GROUPS: Final = {
     "appliance": ("appliance_cmd", "Set up and steer the appliance on this machine."),
     "console": ("console_cmd", "The representative console in a terminal."),
+    "failover": ("failover_cmd", "The pair: establish it, become primary, break it."),
     "jump-client": ("jump_client_cmd", "The unattended agent on a remote computer."),
     "lab": ("lab_cmd", "A whole world on this machine: the demo and the live tests."),
     "site": ("site_cmd", "Look after the site on this machine."),
@@ -21,7 +22,7 @@ GROUPS: Final = {
 }
 
 # The lock with what a group needs, where it has another name than the group.
-_LOCKS: Final = {"appliance": "base", "console": "client", "jump-client": "client", "lab": "dev"}
+_LOCKS: Final = {"appliance": "base", "console": "client", "failover": "site", "jump-client": "client", "lab": "dev"}
 
 
 class LazyGroups(click.Group):

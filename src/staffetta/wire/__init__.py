@@ -12,6 +12,7 @@
 | pick the next address, judge a TLS peer | ``addresses``: AddressBook |
 | be one end of a session over many connections | ``resume``: SessionEnd, Limits, its outputs and events |
 | ping, notice a dead connection, wait before dialling again | ``liveness``: Liveness, Reconnect |
+| prove one appliance of a pair to the other | ``pair``: begin, answer, finish, held; hello, token |
 | enrol a computer; ask which version to be (frozen) | ``enrolment``: InstallerToken, EnrolRequest, UpdateQuestion |
 
 One end, in outline::

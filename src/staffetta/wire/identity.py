@@ -28,6 +28,7 @@ class Purpose(StrEnum):
     ENROL = "enrol"
     SIGN_IN = "sign-in"
     UPDATE = "update"
+    PAIR = "pair"
 
 
 class SigningKey:

@@ -1,4 +1,4 @@
-"""Signed texts: JWTs with EdDSA (RFC 7519, RFC 8037), whose header ``typ`` names the thing; two of the three.
+"""Signed texts: JWTs with EdDSA (RFC 7519, RFC 8037), whose header ``typ`` names the thing; two of them.
 
 - A signature for one ``typ`` is never taken for another; no other algorithm is taken.
 - No clock is read: expiry is judged against the ``now`` that is passed in.
@@ -30,6 +30,7 @@ class Typ(StrEnum):
     STATEMENT = "statement+jwt"
     TICKET = "ticket+jwt"
     CREDENTIAL = "credential+jwt"
+    PAIR = "pair+jwt"
 
 
 _SIGNATURE_ONLY: Final[Options] = {

@@ -11,7 +11,10 @@ class FailoverConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Connect once the models are there."""
+        """Fill the table of what the peer may ask; its entries need the models, which are loaded now."""
+        from staffetta.site.failover import answering, job_answers
         from staffetta.site.failover.sync import answers
 
+        answering.register()
         answers.connect()
+        job_answers.register()

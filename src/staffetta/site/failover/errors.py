@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from staffetta.kernel.errors import Conflict, InvalidInput, NotFound, Refused, StaffettaError, Unavailable
+from staffetta.site.failover.rules import Check, failed
 
 
 class FailoverError(StaffettaError):
@@ -53,45 +54,37 @@ class WrongRole(FailoverError, Conflict):
     exit_status = Conflict.exit_status
 
 
-class BadPairJob(FailoverError, InvalidInput):
-    """A pair job's document, command or facts cannot be understood."""
+class NotEstablished(FailoverError, Conflict):
+    """A relationship was not established; ``checks`` holds each thing that was looked at, also what was good."""
 
-    code = "bad-pair-job"
+    code = "not-established"
+    http_status = Conflict.http_status
+    exit_status = Conflict.exit_status
+
+    def __init__(self, checks: Sequence[Check]) -> None:
+        super().__init__(" ".join(check.detail for check in failed(checks)) or "The relationship was not established.")
+        self.checks = tuple(checks)
+
+
+class NoAttempt(FailoverError, Conflict):
+    """A finish came for an attempt that this appliance does not know, or no longer."""
+
+    code = "no-attempt"
+    http_status = Conflict.http_status
+    exit_status = Conflict.exit_status
+
+
+class StaleTerm(FailoverError, Conflict):
+    """Something was asked for a role term that is not above this appliance's own."""
+
+    code = "stale-term"
+    http_status = Conflict.http_status
+    exit_status = Conflict.exit_status
+
+
+class BadQuestion(FailoverError, InvalidInput):
+    """The peer asked for something that this appliance does not understand."""
+
+    code = "bad-question"
     http_status = InvalidInput.http_status
     exit_status = InvalidInput.exit_status
-
-
-class NoSuchPairJob(FailoverError, NotFound):
-    """There is no such pair job here."""
-
-    code = "no-such-pair-job"
-    http_status = NotFound.http_status
-    exit_status = NotFound.exit_status
-
-
-class Fenced(FailoverError, Conflict):
-    """Another appliance owns the pair job now: a command or document of an earlier owner is refused."""
-
-    code = "fenced"
-    http_status = Conflict.http_status
-    exit_status = Conflict.exit_status
-
-
-class NotNow(FailoverError, Conflict):
-    """The pair job, or the appliance, cannot do that in its present state."""
-
-    code = "not-now"
-    http_status = Conflict.http_status
-    exit_status = Conflict.exit_status
-
-
-class NotReady(FailoverError, Conflict):
-    """The pre-flight of a pair upgrade found something that a person must mend first; ``checks`` names each."""
-
-    code = "not-ready"
-    http_status = Conflict.http_status
-    exit_status = Conflict.exit_status
-
-    def __init__(self, message: str, checks: Sequence[object] = ()) -> None:
-        super().__init__(message)
-        self.checks = tuple(checks)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
-from staffetta.site.failover.errors import BadPairJob
+from staffetta.site.failover.job_errors import BadPairJob
 from staffetta.site.failover.job_facts import Answered
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from staffetta.kernel.clock import format_time, parse_time
 from staffetta.kernel.states import advance
-from staffetta.site.failover.errors import BadPairJob
+from staffetta.site.failover.job_errors import BadPairJob
 from staffetta.site.failover.job_states import AFTER, PAIR_JOB, JobEvent, JobState, Side, Step, StepState
 
 ASYNCHRONOUS: Final = "asynchronous"

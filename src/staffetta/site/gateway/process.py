@@ -25,10 +25,12 @@ from staffetta.kernel.log import get_logger
 from staffetta.kernel.settings import load_section
 from staffetta.site.data import identity
 from staffetta.site.data.database import in_database
+from staffetta.site.failover import service as failover
 from staffetta.site.gateway.connect import Connect, Place
 from staffetta.site.gateway.joining import Joining
 from staffetta.site.gateway.moving import Moving
 from staffetta.site.gateway.neighbours import MOVE_PATH, PRIVATE_SOCKET, Neighbours
+from staffetta.site.gateway.peer import PairDoor
 from staffetta.site.gateway.presence import Presence
 from staffetta.site.gateway.prove import Prover
 from staffetta.site.gateway.recordings import FOLDER, Recordings
@@ -70,6 +72,7 @@ class Gateway:
         self._environment = environment
         self._limits = limits
         self._appliance_url = appliance_url
+        self._certificates = certificates
         self._neighbours = Neighbours(environment.run)
         self._presence = Presence(place.generation, place.version, limits)
         self._recordings = Recordings(paths.site / FOLDER, place.generation)
@@ -195,6 +198,7 @@ class Gateway:
         app.router.add_get("/client/connect", self._connect.handle)
         app.router.add_get("/client/session", self._joining.handle)
         self._requests.add_to(app)
+        PairDoor(self._certificates.sha256).add_to(app)
         app.router.add_route("*", "/appliance", self._to_appliance)
         app.router.add_route("*", "/appliance/{rest:.*}", self._to_appliance)
         app.router.add_route("*", "/{path:.*}", self._pages.handle)
@@ -237,6 +241,8 @@ class Gateway:
 async def serve_gateway(environment: ProcessEnvironment, channel: KeeperChannel, leave: asyncio.Event) -> None:
     """Serve until ``leave`` is set."""
     await in_database(check_database)
+    for alarm in await in_database(failover.settle):
+        _log.warning("starting as the primary all the same: %s", alarm)
     key = await in_database(identity.site_identity)
     term = await in_database(identity.role_term)
     certificates = CertificateStore(environment.paths.certificates / "site.pem")

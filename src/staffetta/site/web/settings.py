@@ -43,6 +43,7 @@ if _appliance:
     _site_url = _description.site_url
     STAFFETTA_APPLIANCE_URL = _description.appliance_url
     STAFFETTA_TRUST_ROOT: Path | None = _paths.trust_root
+    STAFFETTA_PATHS: AppliancePaths | None = _paths
 else:
     _limits = SiteSettings()
     _folder = _own_folder()
@@ -51,6 +52,7 @@ else:
     _site_url = "https://localhost:8443"
     STAFFETTA_APPLIANCE_URL = "https://localhost:9443/appliance"
     STAFFETTA_TRUST_ROOT = None
+    STAFFETTA_PATHS = None
 
 # Only a process without a site may make do with a key that it forgets.
 _has_site = bool(_appliance) or _folder.exists()
@@ -58,6 +60,8 @@ _secret = load_or_create(_folder / "secret.key") if _has_site else secrets.token
 
 STAFFETTA_SITE_FOLDER = _folder
 STAFFETTA_SITE_NAME = _place
+STAFFETTA_SHARED_HOST = _hostname
+"""The site's shared host name, which leads to whichever appliance of a pair is the primary."""
 STAFFETTA_SITE_URL = _site_url
 STAFFETTA_ADDRESSES = tuple(dict.fromkeys(_addresses))
 """Where clients reach the site, as host:port: the shared name first, then each appliance's own."""

@@ -13,6 +13,7 @@ from staffetta.kernel.log import get_logger
 from staffetta.site.accounts.models import Account
 from staffetta.site.accounts.sessions import SessionStore
 from staffetta.site.data import blobs
+from staffetta.site.failover import service as failover
 from staffetta.site.processes.tasks import prune_snapshots
 from staffetta.site.support import service as support
 from staffetta.site.support.models import LiveSession
@@ -39,6 +40,7 @@ def jobs(limits: WorkerSettings) -> tuple[Job, ...]:
     """Return every job of the worker."""
     return (
         Job("expire-sessions", limits.expire_sessions_seconds, expire_sessions),
+        Job("watch-peer", limits.watch_peer_seconds, failover.look),
         Job("tidy", limits.tidy_seconds, tidy),
     )
 

@@ -10,6 +10,9 @@ class WorkerSettings:
     expire_sessions_seconds: float = 15.0
     """Sessions whose two ends have given up are ended."""
 
+    watch_peer_seconds: float = 1.0
+    """The other appliance of the pair is asked how it is."""
+
     tidy_seconds: float = 600.0
     """Expired web sessions, old sign-in attempts, ended probes, surplus database copies are removed,
     and what broken-off uploads left."""
