@@ -24,6 +24,7 @@ from staffetta.control.local import (
     refusal,
     to_json,
 )
+from staffetta.control.pairing import Grant, SharedAddress
 from staffetta.kernel.errors import Damaged
 
 __all__ = [
@@ -272,6 +273,28 @@ class ApplianceControl(LocalClient):
     def replace_certificate(self, name: str, pem: str, actor: str) -> Certificate:
         """Put one's own private key and certificate chain in place of `site`'s or `appliance`'s, with no restart."""
         return from_json(Certificate, self._post(f"/v1/certificates/{name}", {"pem": pem, "actor": actor}))
+
+    def shared_address(self) -> SharedAddress:
+        """Networking > IP configuration, as far as the shared address goes (H5)."""
+        return from_json(SharedAddress, self._get("/v1/shared-address"))
+
+    def enable_shared_address(self, enabled: bool, actor: str) -> SharedAddress:
+        """Tick or untick *Enabled*: unticked it is let go of at once, ticked it follows the role (F9)."""
+        return from_json(SharedAddress, self._post("/v1/shared-address", {"enabled": enabled, "actor": actor}))
+
+    def pair_grant(self) -> Grant | None:
+        """The pair upgrade that is permitted now, if one is."""
+        answer = self._get("/v1/pair/grant")
+        grant = answer.get("grant") if isinstance(answer, dict) else None
+        return None if grant is None else from_json(Grant, grant)
+
+    def grant_pair_upgrade(self, hours: int, actor: str) -> Grant:
+        """Permit one pair upgrade on this appliance for so many hours."""
+        return from_json(Grant, self._post("/v1/pair/grant", {"hours": hours, "actor": actor}))
+
+    def withdraw_pair_upgrade(self, actor: str) -> None:
+        """Permit none any more."""
+        self._post("/v1/pair/grant/withdraw", {"actor": actor})
 
 
 _STREAM_TIMEOUT = httpx.Timeout(60.0, connect=CONNECT_SECONDS)
