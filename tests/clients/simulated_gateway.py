@@ -11,7 +11,7 @@ import json
 import secrets
 import ssl
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -135,6 +135,10 @@ class Site:
         self.credential_age = datetime.timedelta(0)
         self.received: list[str] = []
         self.updates_asked: list[enrolment.UpdateQuestion] = []
+        self.answer_update: Callable[[enrolment.UpdateQuestion], enrolment.UpdateAnswer] | None = None
+        self.break_download_after: list[int] = []
+        self.ranges_asked: list[str] = []
+        self.statuses: list[tuple[str, str, dict[str, str]]] = []
         self.events: list[dict[str, Any]] = []
         self.recorded: list[tuple[EndName, frames.Data]] = []
         self._sequence = itertools.count(1)
@@ -294,7 +298,20 @@ class Gateway:
         return web.json_response({"statement": self.site.statement()})
 
     async def _bundle(self, request: web.Request) -> web.StreamResponse:
-        return web.FileResponse(self.site.folder / "clients.bundle")
+        self.site.ranges_asked.append(request.headers.get("Range", ""))
+        if not self.site.break_download_after:
+            return web.FileResponse(self.site.folder / "clients.bundle")
+        content = (self.site.folder / "clients.bundle").read_bytes()
+        begin = int(request.headers["Range"].removeprefix("bytes=").removesuffix("-"))
+        end = begin + self.site.break_download_after.pop(0)
+        headers = {"Content-Range": f"bytes {begin}-{len(content) - 1}/{len(content)}"}
+        response = web.StreamResponse(status=206, headers=headers)
+        response.content_length = len(content) - begin
+        await response.prepare(request)
+        await response.write(content[begin:end])
+        assert request.transport is not None
+        request.transport.close()
+        return response
 
     async def _enrol(self, request: web.Request) -> web.Response:
         body = await request.read()
@@ -314,7 +331,11 @@ class Gateway:
     async def _update(self, request: web.Request) -> web.Response:
         question = enrolment.from_body(enrolment.UpdateQuestion, await request.read())
         self.site.updates_asked.append(question)
-        answer = enrolment.UpdateAnswer(self.version, enrolment.UpdateAction.UPDATE, reason="newer")
+        answer = (
+            enrolment.UpdateAnswer(self.version, enrolment.UpdateAction.UPDATE, reason="newer")
+            if self.site.answer_update is None
+            else self.site.answer_update(question)
+        )
         return web.Response(body=enrolment.to_body(answer), content_type="application/json")
 
     async def _sign_in(self, request: web.Request) -> web.Response:
@@ -372,7 +393,9 @@ class Gateway:
         return socket.websocket
 
     def _welcome(self) -> messages.Welcome:
-        return messages.Welcome(self.generation, self.version, 1, self.site.statement(), ping_seconds=2)
+        return messages.Welcome(
+            self.generation, self.version, 1, self.site.statement(), ping_seconds=2, capabilities=("client-status",)
+        )
 
     async def _serve_client(self, socket: Socket, hello: messages.JumpClientHello) -> None:
         client = self.site.clients.get(hello.client)
@@ -386,11 +409,15 @@ class Gateway:
         if older is not None:
             older.close(CloseCode.FENCED, "a newer connection came")
         self._present[client.id] = socket
+        self.site.statuses.append((client.id, hello.version, dict(hello.status)))
         socket.say(self._welcome())
         if self._move is not None:
             socket.say(self._move)
         try:
-            await self._pings(socket)
+            async for frame in self._frames(socket):
+                told = messages.parse(frame) if isinstance(frame, frames.Control) else None
+                if isinstance(told, messages.ClientStatus):
+                    self.site.statuses.append((client.id, hello.version, dict(told.status)))
         finally:
             if self._present.get(client.id) is socket:
                 del self._present[client.id]
@@ -493,10 +520,6 @@ class Gateway:
                     self.site.sessions[name].over = True
                 case _:
                     pass
-
-    async def _pings(self, socket: Socket) -> None:
-        async for _ in self._frames(socket):
-            pass
 
     async def _frames(self, socket: Socket):  # type: ignore[no-untyped-def]
         async for message in socket.websocket:

@@ -15,6 +15,7 @@ ONE_OF_EACH: tuple[messages.Message, ...] = (
     messages.Welcome("site-1", "2.0", 1, "statement", 20, ("shell",)),
     messages.Refuse("revoked", "This client was revoked."),
     messages.Invite("session-1", "ticket", "shell", ShellOptions(120, 40)),
+    messages.ClientStatus({"update_waiting": "2.0"}),
     messages.ListClients(7),
     messages.Clients(7, (ListedClient("client-1", "Front desk", True, "1.0", "linux", None),), True),
     messages.Open(8, "client-1", "shell", ShellOptions(80, 24)),

@@ -33,6 +33,14 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:
     sync_directory(path.parent)
 
 
+def replace_link(path: Path, target: str) -> None:
+    """Make the symbolic link ``path`` lead to ``target``, in one rename that a power cut cannot halve."""
+    beside = path.with_name(f".{path.name}-{new_id()}")
+    beside.symlink_to(target)
+    beside.replace(path)
+    sync_directory(path.parent)
+
+
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file's bytes as lower-case hex, reading it in pieces."""
     with path.open("rb") as file:

@@ -124,6 +124,14 @@ class Invite:
 
 
 @dataclass(frozen=True, slots=True)
+class ClientStatus:
+    """Jump Client, to a gateway with the capability ``client-status``: its ``status`` is another than in ``hello``."""
+
+    TYPE: ClassVar[str] = "status"
+    status: Details
+
+
+@dataclass(frozen=True, slots=True)
 class ListClients:
     """Console: which Jump Clients are there?"""
 
@@ -284,6 +292,7 @@ Message = (
     | Welcome
     | Refuse
     | Invite
+    | ClientStatus
     | ListClients
     | Clients
     | Open
@@ -302,7 +311,7 @@ Message = (
 _PLAIN: Final[Mapping[str, type[Message]]] = {
     kind.TYPE: kind
     for kind in (
-        *(Challenge, Welcome, Refuse, Invite, ListClients, Clients, Open, Opened, Refused, Move),
+        *(Challenge, Welcome, Refuse, Invite, ClientStatus, ListClients, Clients, Open, Opened, Refused, Move),
         *(Attach, Attached, Peer, NewTicket, Sync, EndSession, Ended),
     )
 }

@@ -12,9 +12,9 @@ import hashlib
 import os
 import random
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Final, Self
 
 import aiohttp
@@ -183,6 +183,26 @@ class Network:
         async with self._answer(method, path, peer, body) as answer:
             return await _limited(answer)
 
+    async def resume(self, path: str, peer: "Peer", destination: Path, most: int) -> None:
+        """Fetch a file into ``destination``, going on behind what is there; more than ``most`` bytes are refused.
+
+        What has arrived is kept when the connection breaks. Whether it is the right file, the caller finds out.
+        """
+        have = await asyncio.to_thread(lambda: destination.stat().st_size if destination.exists() else 0)
+        if have == most:
+            return
+        headers = {"Range": f"bytes={have}-", "Accept-Encoding": "identity"}
+        async with self._answer("GET", path, peer, None, headers, (200, 206)) as answer:
+            begin = f"bytes {have}-"
+            goes_on = answer.status == 206 and answer.headers.get("Content-Range", "").startswith(begin)
+            with destination.open("ab" if goes_on else "wb") as file:
+                have = have if goes_on else 0
+                async for piece in answer.content.iter_chunked(1 << 18):
+                    have += len(piece)
+                    if have > most:
+                        raise UnreadableAnswer(f"The site sends more than the {most} bytes that it announced.")
+                    await asyncio.to_thread(file.write, piece)
+
     async def download(self, path: str, peer: "Peer", destination: Path) -> str:
         """Fetch a file into ``destination``; returns its SHA-256 as hex."""
         digest = hashlib.sha256()
@@ -195,9 +215,15 @@ class Network:
 
     @contextlib.asynccontextmanager
     async def _answer(
-        self, method: str, path: str, peer: "Peer", body: bytes | None
+        self,
+        method: str,
+        path: str,
+        peer: "Peer",
+        body: bytes | None,
+        more_headers: Mapping[str, str] = MappingProxyType({}),
+        statuses: tuple[int, ...] = (200,),
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        headers = {} if body is None else {"Content-Type": "application/json"}
+        headers = {**more_headers} if body is None else {**more_headers, "Content-Type": "application/json"}
         try:
             async with self._http.request(
                 method,
@@ -207,7 +233,7 @@ class Network:
                 ssl=peer,
                 allow_redirects=False,
             ) as answer:
-                if answer.status != 200:
+                if answer.status not in statuses:
                     raise refusal_in(await _limited(answer), answer.status)
                 yield answer
         except aiohttp.ServerFingerprintMismatch:

@@ -129,6 +129,11 @@ class Presence:
                 reader.cancel()
             await asyncio.gather(*self._readers, return_exceptions=True)
 
+    def say(self, message: messages.Message) -> None:
+        """Tell the gateway something on the connection that counts; nothing while there is none."""
+        if self._link is not None:
+            self._link.send(messages.encode(message))
+
     async def _attempt(self) -> None:
         await asyncio.sleep(self._reconnect.delay(jitter()))
         try:

@@ -45,6 +45,15 @@ class Relationship(models.Model):
     broken_at = models.DateTimeField(null=True)
     seen_at = models.DateTimeField(null=True)
     alarm = models.CharField(max_length=300, default="", db_default="")
+    """The codes of what a person should know (``rules.Alarm``), separated by spaces."""
+    peer_picture = models.JSONField(null=True)
+    """What the peer last said of itself, whole (``GET picture``)."""
+    looked_at = models.DateTimeField(null=True)
+    """When this appliance last looked for its peer, whether or not it answered."""
+    taking_over_at = models.DateTimeField(null=True)
+    """Set while this appliance is becoming the primary."""
+    without_primary_since = models.DateTimeField(null=True)
+    """Since when both are seen to be backups."""
 
     class Meta:
         default_permissions = ()

@@ -29,7 +29,7 @@ from staffetta.wire.messages import EndName
 
 _log = get_logger(__name__)
 
-CAPABILITIES: Final = ("shell", "resume", "recording")
+CAPABILITIES: Final = ("shell", "resume", "recording", "client-status")
 INVITED_AGAIN: Final = timedelta(minutes=5)
 """A client that comes online is invited again to sessions opened this recently that it has not joined."""
 
@@ -136,7 +136,11 @@ class Connect:
             for session, kind in await in_database(_unanswered, client.id, self._signer.now()):
                 self._invite(client, session, kind, messages.ShellOptions())
             async for message in client.connection.received():
-                answer_ping(client.connection, frames.decode(message))
+                frame = frames.decode(message)
+                answer_ping(client.connection, frame)
+                told = messages.parse(frame) if isinstance(frame, frames.Control) else None
+                if isinstance(told, messages.ClientStatus):
+                    self._presence.client_told(client, told.status)
         finally:
             self._presence.client_left(client)
 

@@ -91,6 +91,11 @@ class Presence:
             if not waiting.done():
                 waiting.set_result(client)
 
+    def client_told(self, client: PresentClient, status: Mapping[str, str]) -> None:
+        """A Jump Client that is connected here has said anew how it is; nothing if a newer connection counts."""
+        if self._clients.get(client.id) is client:
+            self._tell(client.id, _Told(True, client.version, status))
+
     def client_left(self, client: PresentClient) -> None:
         """A Jump Client's connection has ended; nothing if a newer one has taken its place."""
         if self._clients.get(client.id) is client:

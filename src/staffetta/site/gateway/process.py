@@ -26,6 +26,7 @@ from staffetta.kernel.settings import load_section
 from staffetta.site.data import identity
 from staffetta.site.data.database import in_database
 from staffetta.site.failover import service as failover
+from staffetta.site.fleet.bundle import ClientBundle
 from staffetta.site.gateway.connect import Connect, Place
 from staffetta.site.gateway.joining import Joining
 from staffetta.site.gateway.moving import Moving
@@ -34,7 +35,7 @@ from staffetta.site.gateway.peer import PairDoor
 from staffetta.site.gateway.presence import Presence
 from staffetta.site.gateway.prove import Prover
 from staffetta.site.gateway.recordings import FOLDER, Recordings
-from staffetta.site.gateway.requests import BODY_LIMIT, ClientBundle, Requests
+from staffetta.site.gateway.requests import BODY_LIMIT, Requests
 from staffetta.site.gateway.sessions import Sessions
 from staffetta.site.gateway.settings import GatewaySettings
 from staffetta.site.gateway.signing import Signer
@@ -247,7 +248,7 @@ async def serve_gateway(environment: ProcessEnvironment, channel: KeeperChannel,
     term = await in_database(identity.role_term)
     certificates = CertificateStore(environment.paths.certificates / "site.pem")
     description = read_description(environment.paths)
-    bundle = await asyncio.to_thread(ClientBundle.find, environment.release, environment.version)
+    bundle = await asyncio.to_thread(ClientBundle.find, environment.release)
     signer = Signer(key, term, tuple(settings.STAFFETTA_ADDRESSES), certificates)
     gateway = Gateway(environment, signer, certificates, bundle, description.site_url, description.appliance_url)
     await gateway.start()
