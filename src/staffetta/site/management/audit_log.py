@@ -32,6 +32,8 @@ WORDS: Final[Mapping[str, Promise]] = {
     "file.stored": _("stored the file"),
     "file.replaced": _("replaced the file"),
     "file.deleted": _("deleted the file"),
+    "backup.created": _("made a backup"),
+    "backup.restored": _("restored a backup"),
 }
 
 
