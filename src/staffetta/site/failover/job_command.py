@@ -36,6 +36,7 @@ class Verb(StrEnum):
     SHARED_LEAVE = "shared-leave"
     SHARED_SETTLE = "shared-settle"
     SHARED_CLAIM = "shared-claim"
+    SHARED_RELEASE = "shared-release"
 
 
 WORK: Final = frozenset({Verb.BACKUP, Verb.SYNC, Verb.FINAL_SYNC, Verb.PROBE})

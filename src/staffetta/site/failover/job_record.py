@@ -122,6 +122,18 @@ def begin(job: str, *, a: str, b: str, targets: Targets, actor: str, now: dateti
     )
 
 
+def begun_by(job: PairJobRecord, actor: str) -> PairJobRecord:
+    """The same job, with the name of who begins it."""
+    return replace(job, actor=actor)
+
+
+def abandoned(job: PairJobRecord, reason: str, now: datetime) -> PairJobRecord:
+    """There is no pair any more: the job ends where it is."""
+    if job.state is not JobState.UNDOING:
+        job = undo(job, reason, now)
+    return step_done(replace(job, error=reason), reason, now)
+
+
 def step_done(job: PairJobRecord, evidence: str, now: datetime) -> PairJobRecord:
     """The present step is done; the next begins, or the job ends."""
     closed = _close(going_on(job), StepState.DONE, evidence, now)

@@ -13,6 +13,7 @@ from staffetta.kernel.log import get_logger
 from staffetta.site.accounts.models import Account
 from staffetta.site.accounts.sessions import SessionStore
 from staffetta.site.data import blobs
+from staffetta.site.failover import job_service as pair_jobs
 from staffetta.site.failover import service as failover
 from staffetta.site.processes.tasks import prune_snapshots
 from staffetta.site.support import service as support
@@ -41,6 +42,8 @@ def jobs(limits: WorkerSettings) -> tuple[Job, ...]:
     return (
         Job("expire-sessions", limits.expire_sessions_seconds, expire_sessions),
         Job("watch-peer", limits.watch_peer_seconds, failover.look),
+        Job("pair-job", limits.pair_job_seconds, pair_jobs.run),
+        Job("pair-work", limits.pair_job_seconds, pair_jobs.work),
         Job("tidy", limits.tidy_seconds, tidy),
     )
 
