@@ -50,13 +50,18 @@ class Grants:
         """Permit nothing any more; what is being installed is installed to its end."""
         self._write(None)
 
-    def use(self, job: str) -> Grant:
-        """The grant for this pair job, which it is bound to from now on. Raises NotGranted."""
+    def require(self, job: str) -> Grant:
+        """The grant that this pair job may use. Raises NotGranted."""
         grant = self.current()
         if grant is None:
             raise NotGranted(f"Nobody has permitted a pair upgrade on this appliance, or the time is over. {HOW}")
         if grant.job not in (None, job):
             raise NotGranted(f"The permission of {grant.granted_by} was used by the pair job {grant.job}. {HOW}")
+        return grant
+
+    def use(self, job: str) -> Grant:
+        """The same, and it is bound to this pair job from now on. Raises NotGranted."""
+        grant = self.require(job)
         if grant.job is None:
             grant = replace(grant, job=job)
             self._write(grant)

@@ -46,8 +46,9 @@ class PairInstalls:
                     raise StepTaken(f"For the step {step} of pair job {job}, {known.target} was begun, not {target}.")
                 return known.id
             self._installs.require_free()
-            await asyncio.to_thread(self._grants.use, job)
+            await asyncio.to_thread(self._grants.require, job)
             wanted = await asyncio.to_thread(self._updates.want, target, actor)
+            await asyncio.to_thread(self._grants.use, job)
             return await self._installs.begin(wanted)
 
     def job(self, job: str) -> Job:

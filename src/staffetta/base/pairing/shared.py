@@ -33,6 +33,9 @@ LEAVE_SECONDS: Final = 0.5
 HANDS_OFF_SECONDS: Final = 60.0
 """So long after a phase that the pair job asked for the role is not followed: it changes in the middle of a swing."""
 
+LINGER_SECONDS: Final = 15.0
+"""So long a backup that still holds the address waits for the primary to take it; it points whoever comes there."""
+
 PROBE_SECONDS: Final = 1.0
 PROBE_AGAIN_SECONDS: Final = 10.0
 
@@ -117,6 +120,8 @@ class SharedAddressService:
         self._taken = taken
         self._acting = asyncio.Lock()
         self._hands_off_until = self._probe_again_at = float("-inf")
+        self._leave_at: float | None = None
+        self._announce_at: float | None = None
 
     @property
     def exists(self) -> bool:
@@ -176,7 +181,9 @@ class SharedAddressService:
     async def follow(self, role: str, term: int) -> None:
         """Hold the address if this appliance serves in this role, and let go of it if it does not.
 
-        One that is alone takes it only if nobody answers there: it may be the future backup of whoever does.
+        One that is alone takes it only if nobody answers there: it may be the future backup of whoever does. One that
+        has become the backup lingers, and the new primary announces itself once more after that: so no connection is
+        refused even where no pair job asks for the phases.
         """
         place = self._required()
         async with self._acting:
@@ -185,12 +192,30 @@ class SharedAddressService:
             memory = self._file.read()
             self._file.write(replace(memory, term=term))
             held, serves = await self._is_held(), memory.enabled and role in ("alone", "primary")
-            if serves and not held and (role == "primary" or await self._is_free(place)):
-                _log.info("taking the shared address as %s", role, extra={"term": term})
-                await self._act(place, SharedPhase.CLAIM)
-            elif not serves and (held or (place.interface is not None and is_here(place.address))):
+            here = held or (place.interface is not None and is_here(place.address))
+            if serves:
+                self._leave_at = None
+                await self._keep(place, role, held)
+            elif here and self._may_leave(memory):
                 _log.info("leaving the shared address as %s", role, extra={"term": term})
                 await self._leave(place)
+                self._leave_at = None
+
+    async def _keep(self, place: Place, role: str, held: bool) -> None:
+        if not held and (role == "primary" or await self._is_free(place)):
+            _log.info("taking the shared address as %s", role)
+            await self._act(place, SharedPhase.CLAIM)
+            self._announce_at = self._monotonic() + 2 * LINGER_SECONDS
+        elif held and self._announce_at is not None and self._monotonic() >= self._announce_at:
+            await self._put(place)
+            self._announce_at = None
+
+    def _may_leave(self, memory: Memory) -> bool:
+        if not memory.enabled:
+            return True
+        if self._leave_at is None:
+            self._leave_at = self._monotonic() + LINGER_SECONDS
+        return self._monotonic() >= self._leave_at
 
     async def _act(self, place: Place, phase: SharedPhase) -> None:
         match phase:
