@@ -21,6 +21,7 @@ from staffetta.site.data.database import in_database
 from staffetta.site.fleet import service as fleet
 from staffetta.site.gateway.process import Gateway
 from staffetta.site.gateway.signing import Signer
+from staffetta.site.gateway.standing import alone
 from staffetta.wire import frames, messages, tickets
 from staffetta.wire.enrolment import make_enrol_request, to_body
 from staffetta.wire.identity import SigningKey, certificate_sha256
@@ -128,7 +129,7 @@ class World:
         self.pem = self.paths.certificates / "site.pem"
         self.pem.write_bytes(make_self_signed(["localhost"], ["127.0.0.1"], 10))
         self.certificates = CertificateStore(self.pem)
-        self.signer = Signer(self.site_key, 1, (self.address,), self.certificates)
+        self.signer = Signer(self.site_key, alone((self.address,)), self.certificates)
         tls = ssl.create_default_context()
         tls.check_hostname = False
         tls.verify_mode = ssl.CERT_NONE

@@ -27,6 +27,7 @@ ONE_OF_EACH: tuple[messages.Message, ...] = (
     messages.Attached("session-1", "site-1", "2.0", "ticket", 1, True, True),
     messages.Peer(True, 4),
     messages.NewTicket("ticket"),
+    messages.NewStatement("statement"),
     messages.Sync({"0": 1, "1": 2}, {"0": 1}),
     messages.EndSession("typed exit"),
     messages.Ended("typed exit"),

@@ -195,7 +195,10 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Gateway: open a new connection first (to ``addresses``, else to any known), then close this one with 4412."""
+    """Gateway: open a new connection first (to ``addresses``, else to any known), then close this one with 4412.
+
+    As the answer to ``hello`` or ``attach`` it is a pointer: this appliance is not the primary, and closes with 4412.
+    """
 
     TYPE: ClassVar[str] = "move"
     term: Counter
@@ -245,6 +248,14 @@ class NewTicket:
 
     TYPE: ClassVar[str] = "ticket"
     ticket: Token
+
+
+@dataclass(frozen=True, slots=True)
+class NewStatement:
+    """Gateway: what the site says of itself has changed (a certificate, an address, the term); nobody need move."""
+
+    TYPE: ClassVar[str] = "statement"
+    statement: Token
 
 
 _Positions = Annotated[Mapping[str, Counter], Size(0, 256)]
@@ -303,6 +314,7 @@ Message = (
     | Attached
     | Peer
     | NewTicket
+    | NewStatement
     | Sync
     | EndSession
     | Ended
@@ -312,7 +324,7 @@ _PLAIN: Final[Mapping[str, type[Message]]] = {
     kind.TYPE: kind
     for kind in (
         *(Challenge, Welcome, Refuse, Invite, ClientStatus, ListClients, Clients, Open, Opened, Refused, Move),
-        *(Attach, Attached, Peer, NewTicket, Sync, EndSession, Ended),
+        *(Attach, Attached, Peer, NewTicket, NewStatement, Sync, EndSession, Ended),
     )
 }
 _HELLO: Final[Mapping[str, type[JumpClientHello] | type[ConsoleHello]]] = {

@@ -51,6 +51,12 @@ def leave() -> None:
         GatewayProcess.objects.filter(pk=holder).delete()
 
 
+def forget_unknown_holders() -> None:
+    """Count as offline whoever is held by a process that has never beaten here: one of the other appliance."""
+    known = GatewayProcess.objects.values("pk")
+    Presence.objects.filter(online=True).exclude(holder__in=known).update(online=False)
+
+
 def touch_online(client_id: str, online: bool, version: str = "", detail: dict[str, Any] | None = None) -> None:
     """Note that a client has come, is still there, or has gone; a client that was deleted meanwhile is passed over.
 

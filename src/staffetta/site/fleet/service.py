@@ -25,7 +25,14 @@ from staffetta.site.fleet.errors import (
     TokenUnknown,
 )
 from staffetta.site.fleet.models import InstallerToken, JumpClient, Presence
-from staffetta.site.fleet.presence import FleetNow, fleet_now, heartbeat, leave, touch_online
+from staffetta.site.fleet.presence import (
+    FleetNow,
+    fleet_now,
+    forget_unknown_holders,
+    heartbeat,
+    leave,
+    touch_online,
+)
 from staffetta.site.fleet.revocation import DELETED, ENROLLED, REVOKED
 from staffetta.wire import enrolment
 from staffetta.wire.errors import WireError
@@ -44,6 +51,7 @@ __all__ = [
     "delete_client",
     "enrol",
     "fleet_now",
+    "forget_unknown_holders",
     "heartbeat",
     "leave",
     "list_clients",

@@ -24,7 +24,7 @@ from staffetta.site.fleet.bundle import ClientBundle
 from staffetta.site.fleet.errors import EnrolmentRefused
 from staffetta.site.fleet.rollout import Verdict
 from staffetta.site.gateway.settings import GatewaySettings
-from staffetta.site.gateway.signing import Signer
+from staffetta.site.gateway.signing import ELSEWHERE, Signer
 from staffetta.wire import enrolment
 from staffetta.wire import fields as wire_fields
 from staffetta.wire.enrolment import UpdateAction
@@ -99,6 +99,8 @@ class Requests:
         """Make a computer with an installer token a Jump Client, known by its key."""
         question = enrolment.from_body(enrolment.EnrolRequest, await request.read())
         question.check(_certificate_shown(request, self._signer))
+        if not self._signer.serves:
+            return self._elsewhere()
         try:
             async with self._turn:
                 client = await in_database(
@@ -112,6 +114,8 @@ class Requests:
     async def sign_in(self, request: web.Request) -> web.StreamResponse:
         """Give a rep's console a credential for its key; throttled like the page."""
         body = wire_fields.read(SignIn, read_object(await request.read()))
+        if not self._signer.serves:
+            return self._elsewhere()
         try:
             async with self._turn:
                 rep = await in_database(
@@ -129,6 +133,11 @@ class Requests:
                 "rep": {"id": rep.id, "name": rep.name, "permissions": sorted(rep.permissions)},
             }
         )
+
+    def _elsewhere(self) -> web.Response:
+        """A backup enrols nobody and signs nobody in: the primary's own address comes first in this statement."""
+        message = "This appliance is the backup of its pair; ask the primary."
+        return _json({"code": ELSEWHERE, "message": message, "statement": self._signer.pointer()}, 409)
 
 
 def _answering(handler: Handler) -> Handler:
@@ -149,14 +158,13 @@ def _certificate_shown(request: web.Request, signer: Signer) -> bytes:
 
 
 def _refusal(status: int, code: str, message: str) -> web.Response:
-    response = _json({"code": code, "message": message})
-    response.set_status(status)
-    return response
+    return _json({"code": code, "message": message}, status)
 
 
-def _json(value: dict[str, Any]) -> web.Response:
-    return _json_bytes(json.dumps(value).encode())
+def _json(value: dict[str, Any], status: int = 200) -> web.Response:
+    return _json_bytes(json.dumps(value).encode(), status)
 
 
-def _json_bytes(body: bytes) -> web.Response:
-    return web.Response(body=body, content_type="application/json", headers={"Cache-Control": "no-store"})
+def _json_bytes(body: bytes, status: int = 200) -> web.Response:
+    headers = {"Cache-Control": "no-store"}
+    return web.Response(body=body, status=status, content_type="application/json", headers=headers)

@@ -91,6 +91,13 @@ class Renewed:
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """Every end of this gateway is to be told the site's new statement."""
+
+    statement: messages.NewStatement
+
+
+@dataclass(frozen=True, slots=True)
 class Moved:
     """Every end of this gateway, or of one session, is to go elsewhere."""
 
@@ -98,7 +105,7 @@ class Moved:
     session: str | None = None
 
 
-Event = Attached | Frame | Lost | Silent | Slow | Ended | Revoked | Renewed | Moved
+Event = Attached | Frame | Lost | Silent | Slow | Ended | Revoked | Renewed | Told | Moved
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,12 +169,15 @@ class _Session:
 
 
 class Relay:
-    """All sessions of one gateway; ``generation``, ``site_version`` and ``term`` are what ``attached`` tells."""
+    """All sessions of one gateway; ``generation``, ``site_version`` and ``term`` are what ``attached`` tells.
+
+    ``term`` is set anew when the appliance's role changes.
+    """
 
     def __init__(self, generation: str, site_version: str, term: int) -> None:
         self._generation = generation
         self._site_version = site_version
-        self._term = term
+        self.term = term
         self._sessions: dict[str, _Session] = {}
         self._connections: dict[int, tuple[str, EndName]] = {}
 
@@ -207,8 +217,10 @@ class Relay:
             case Renewed(session, end, ticket):
                 renewed = self.connection_of(session, end)
                 return [] if renewed is None else [Send(renewed, messages.encode(messages.NewTicket(ticket)))]
+            case Told(statement):
+                return list(self._say(statement, None))
             case Moved(move, session):
-                return list(self._moved(move, session))
+                return list(self._say(move, session))
 
     def _attached(self, event: Attached) -> Iterable[Command]:
         session = self._sessions.setdefault(event.session, _Session())
@@ -231,7 +243,7 @@ class Relay:
             generation=self._generation,
             site_version=self._site_version,
             ticket=event.ticket,
-            term=self._term,
+            term=self.term,
             peer=peer is not None,
             recorded=session.recorded,
         )
@@ -308,9 +320,9 @@ class Relay:
             yield Present(name, end, False, place.counter)
         yield from self._ended(name, reason)
 
-    def _moved(self, move: messages.Move, only: str | None) -> Iterable[Command]:
-        """Sessions one after the other, both ends of each together, so that they meet again at once."""
-        message = messages.encode(move)
+    def _say(self, said: messages.Message, only: str | None) -> Iterable[Command]:
+        """To sessions one after the other, both ends of each together: told to move, they meet again at once."""
+        message = messages.encode(said)
         for name, session in self._sessions.items():
             if only is None or name == only:
                 for place in session.places.values():

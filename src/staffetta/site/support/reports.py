@@ -1,18 +1,22 @@
 """Session records to reports: what each kind adds, so that any order and any repetition gives the same rows."""
 
+from datetime import datetime
 from typing import Any, Final
 
+from staffetta.kernel.clock import parse_time
 from staffetta.site.data import blobs
 from staffetta.site.data.models import Record
 from staffetta.site.data.projections import Projection, register
 from staffetta.site.support.models import SessionEvent, SessionReport, SessionSegment
 
 OPENED: Final = "session.opened"
+TAKEN_UP: Final = "session.taken-up"
+"""Another appliance than the one that opened it serves the session, without having heard of it."""
 ATTACHED: Final = "session.attached"
 DETACHED: Final = "session.detached"
 SEGMENT: Final = "session.segment"
 ENDED: Final = "session.ended"
-KINDS: Final = frozenset({OPENED, ATTACHED, DETACHED, SEGMENT, ENDED})
+KINDS: Final = frozenset({OPENED, TAKEN_UP, ATTACHED, DETACHED, SEGMENT, ENDED})
 
 
 def connect() -> None:
@@ -46,10 +50,9 @@ def _apply(record: Record) -> None:
     if not new:
         return
     if record.kind == OPENED:
-        for name in ("kind", "rep_id", "rep_name", "client_id", "client_name", "recorded"):
-            setattr(report, name, body[name])
-        report.opened_at = record.at
-        report.save()
+        _describe(report, body, record.at)
+    elif record.kind == TAKEN_UP and _first_taken_up(report) == (record.origin, record.incarnation, record.sequence):
+        _describe(report, body, parse_time(body["opened_at"]))
     elif record.kind == ENDED and (
         # two ends may end it at once, each through its own appliance: the earlier word counts
         report.ended_at is None or (record.at, body["reason"]) < (report.ended_at, report.end_reason)
@@ -57,6 +60,21 @@ def _apply(record: Record) -> None:
         report.ended_at = record.at
         report.end_reason = body["reason"]
         report.save()
+
+
+def _describe(report: SessionReport, body: dict[str, Any], opened_at: datetime) -> None:
+    for name in ("kind", "rep_id", "rep_name", "client_id", "client_name", "recorded"):
+        setattr(report, name, body[name])
+    report.opened_at = opened_at
+    report.save()
+
+
+def _first_taken_up(report: SessionReport) -> tuple[str, str, int] | None:
+    """The key of the record that describes a session whose opening is not known (yet): the opening itself says more."""
+    if SessionEvent.objects.filter(report=report, event="opened").exists():
+        return None
+    first = SessionEvent.objects.filter(report=report, event="taken-up").first()
+    return None if first is None else (first.origin, first.incarnation, first.sequence)
 
 
 def _add_segment(report: SessionReport, record: Record) -> None:

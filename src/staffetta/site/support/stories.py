@@ -14,7 +14,7 @@ from staffetta.site.support.models import SessionEvent, SessionReport, SessionSe
 
 @dataclass(frozen=True, slots=True)
 class StoryEvent:
-    """One thing that happened: ``opened``, ``attached``, ``detached`` or ``ended``."""
+    """One thing that happened: ``opened``, ``taken-up``, ``attached``, ``detached`` or ``ended``."""
 
     at: datetime
     event: str
