@@ -150,9 +150,9 @@ class World:
         )
         bundle = None
         if release is not None:
-            from staffetta.site.gateway.requests import ClientBundle
+            from staffetta.site.fleet.bundle import ClientBundle
 
-            bundle = ClientBundle.find(release, VERSION)
+            bundle = ClientBundle.find(release)
         started = Gateway(
             environment, self.signer, self.certificates, bundle, self.site_url, "https://127.0.0.1:9443/appliance"
         )

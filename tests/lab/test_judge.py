@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from staffetta.kernel.errors import InvalidInput
 from staffetta.lab.faults import Fault
-from staffetta.lab.judge import Difference, compare, longest_gap, longest_pause
+from staffetta.lab.judge import Difference, compare, longest_gap, longest_pause, most_at_once
 from staffetta.lab.report import Report, StepTaken, judge
 
 COUNTER = b"".join(b"%06d;" % number for number in range(200))
@@ -51,6 +51,12 @@ def test_the_longest_gap_is_between_successes() -> None:
     assert longest_gap([1.0]) == 0.0
 
 
+def test_what_lies_over_each_other_is_counted() -> None:
+    assert most_at_once([]) == 0
+    assert most_at_once([(1.0, 2.0), (2.0, 3.0), (5.0, float("inf"))]) == 1
+    assert most_at_once([(1.0, 3.0), (2.0, 4.0), (2.5, 2.6), (3.0, 9.0)]) == 3
+
+
 def good_report() -> Report:
     return Report(
         "single",
@@ -64,6 +70,7 @@ def good_report() -> Report:
                 "resumed": 1, "generations": ["site-a", "site-b"], "recording": "complete",
             }
         ],
+        fleet={"clients": 3, "updated": 3, "limit": 1, "most_at_once": 1},
         steps=[StepTaken("publish", "A", 1.0, "signed")],
     )  # fmt: skip
 
@@ -91,6 +98,30 @@ def test_each_bound_that_does_not_hold_turns_the_report_red(key: str, value: obj
     problems = judge(report, expected="upgraded", kills=False)
     assert len(problems) == 1
     assert words in problems[0]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("updated", 2, "2 of 3 Jump Clients"),
+        ("most_at_once", 2, "more than 1"),
+        ("most_at_once", 0, "no Jump Client was seen"),
+    ],
+)
+@pytest.mark.parametrize("kills", [False, True])
+def test_a_fleet_that_does_not_follow_or_all_at_once_is_red(key: str, value: int, words: str, kills: bool) -> None:
+    report = good_report()
+    assert report.fleet is not None
+    report.fleet[key] = value
+    (problem,) = judge(report, expected="upgraded", kills=kills)
+    assert words in problem
+
+
+def test_no_client_may_follow_a_site_that_was_not_upgraded() -> None:
+    report = good_report()
+    report.outcome = "unchanged"
+    (problem,) = judge(report, expected="unchanged", kills=False)
+    assert "3 of 3 Jump Clients are on the newer version, not 0" in problem
 
 
 def test_failed_requests_other_outcomes_and_empty_stories_are_red() -> None:

@@ -45,6 +45,16 @@ def longest_pause(sent_at: Sequence[float], echoed_at: Sequence[float], end: flo
     return max([*seen, *unseen], default=0.0)
 
 
+def most_at_once(spans: Sequence[tuple[float, float]]) -> int:
+    """Return how many of these spans of time lay over each other at most; one that ends as another begins does not."""
+    turns = sorted([(begin, 1) for begin, _ in spans] + [(end, -1) for _, end in spans])
+    most = now = 0
+    for _, step in turns:
+        now += step
+        most = max(most, now)
+    return most
+
+
 def longest_gap(succeeded_at: Sequence[float]) -> float:
     """Return the longest time in seconds between two requests that succeeded one after the other."""
     return max((later - earlier for earlier, later in pairwise(succeeded_at)), default=0.0)

@@ -64,6 +64,11 @@ class Report:
                 f"longest pause {session['longest_pause_ms']:.0f} ms"
             )
             lines.append(f"    server generations: {' -> '.join(session['generations'])}")
+        if self.fleet:
+            lines.append(
+                f"  fleet            {self.fleet['updated']} of {self.fleet['clients']} Jump Clients followed, "
+                f"{self.fleet['most_at_once']} at a time at most (limit {self.fleet['limit']})"
+            )
         lines += ["", f"  For comparison: {RIVAL}"]
         lines += [f"  Note: {note}" for note in self.notes]
         lines += ["", *(f"  RED: {problem}" for problem in self.problems)]
@@ -101,4 +106,19 @@ def judge(report: Report, *, expected: str, kills: bool) -> list[str]:
             problems.append(f"{name} was never resumed by a newer server generation")
         if session.get("recording") not in (None, "complete"):
             problems.append(f"the recording of {name} is {session['recording']}")
+    return problems + judge_fleet(report.fleet, expected)
+
+
+def judge_fleet(fleet: dict[str, Any] | None, expected: str) -> list[str]:
+    """Return what is wrong with how the Jump Clients followed; a story without Jump Clients has no fleet."""
+    if fleet is None:
+        return []
+    problems = []
+    should = fleet["clients"] if expected == "upgraded" else 0
+    if fleet["updated"] != should:
+        problems.append(f"{fleet['updated']} of {fleet['clients']} Jump Clients are on the newer version, not {should}")
+    if fleet["most_at_once"] > fleet["limit"]:
+        problems.append(f"{fleet['most_at_once']} Jump Clients upgraded at a time, more than {fleet['limit']}")
+    if should and not fleet["most_at_once"]:
+        problems.append("no Jump Client was seen upgrading")
     return problems

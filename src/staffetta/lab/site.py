@@ -1,9 +1,11 @@
 """The site of a lab's appliance as its people use it: the administrator at `/login`, technicians, remote computers."""
 
 import json
+import math
 import re
 import shutil
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +14,8 @@ from staffetta.lab.pages import Browser
 from staffetta.lab.world import LabFailure, Program, World, wait_until
 
 TOKEN: Final = re.compile(r"stf1\.[A-Za-z0-9_-]+")
+UPGRADE_ENDS: Final = ("update: proven", "update: back", "update: failed", "update: waiting for sessions to end")
+"""What a Jump Client logs when it no longer counts among those that upgrade at the time."""
 TECHNICIAN: Final = ("start_sessions", "view_reports", "manage_files")
 """What a technician's account may do."""
 
@@ -53,6 +57,16 @@ class SiteAdministrator:
             raise LabFailure("Jump > Jump Clients shows no installer token after it was made.")
         return found.group()
 
+    def limit_upgrades(self, simultaneous: int) -> None:
+        """Set *Maximum simultaneous Jump Client upgrades* on Jump > Jump Clients."""
+        self.browser.open("/login/jump-clients")
+        self.browser.submit("form#upgrades", {"simultaneous": str(simultaneous)})
+
+    def fleet(self) -> dict[str, Any]:
+        """Return Jump > Jump Clients as the page gives it to programs."""
+        found: dict[str, Any] = self.browser.get_json("/login/jump-clients.json")
+        return found
+
     def information(self) -> str:
         """Return the page Status > Information."""
         return self.browser.open("/login/status/information")
@@ -84,9 +98,27 @@ class RemoteComputer:
 
     def site_capabilities(self) -> list[str]:
         """Return what the site last said it can do, from the Jump Client's own log."""
-        lines = (json.loads(line) for line in self.program.log.read_text().splitlines() if line.startswith("{"))
-        told = [line["capabilities"] for line in lines if "capabilities" in line]
+        told = [line["capabilities"] for line in self._logged() if "capabilities" in line]
         return list(told[-1]) if told else []
+
+    def upgrade_spans(self) -> list[tuple[float, float]]:
+        """Return when it was told to update, and when it had arrived, gone back or begun to wait for its sessions'
+        end; seconds since 1970, from its own log. What has not ended ends never.
+        """
+        spans: list[tuple[float, float]] = []
+        begun: float | None = None
+        for line in self._logged():
+            moment = datetime.fromisoformat(line["at"]).timestamp()
+            if line.get("action") == "update":
+                begun = begun or moment
+            elif begun is not None and line["message"] in UPGRADE_ENDS:
+                spans.append((begun, moment))
+                begun = None
+        return spans if begun is None else [*spans, (begun, math.inf)]
+
+    def _logged(self) -> list[dict[str, Any]]:
+        lines = self.program.log.read_text().splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
 
     @classmethod
     def install(cls, world: World, name: str, token: str, root: Path) -> "RemoteComputer":

@@ -11,12 +11,15 @@ from typing import Any, Final
 
 from staffetta.lab.appliance import Administrator, Appliance, install_base
 from staffetta.lab.faults import Fault, Gate
+from staffetta.lab.judge import most_at_once
 from staffetta.lab.overlay import CAPABILITY, COLUMN, VISIBLE
 from staffetta.lab.publisher import NEW, OLD, Published, Publisher, target
 from staffetta.lab.report import Report, StepTaken, judge
 from staffetta.lab.site import RemoteComputer, SiteAdministrator, Technician, Work
 from staffetta.lab.world import LabFailure, Program, World, wait_until
 
+UPGRADES_AT_ONCE: Final = 1
+"""*Maximum simultaneous Jump Client upgrades* of the story."""
 STEPS: Final = (
     "publish",
     "install-base",
@@ -26,6 +29,7 @@ STEPS: Final = (
     "upgrade-base",
     "upgrade-site",
     "leave",
+    "follow",
     "compare",
 )
 
@@ -119,7 +123,8 @@ class Single:
         identity = self.admin.identity()
         self.technician = Technician(self.appliance, "rita", password, identity)
         self.technician.sign_in()
-        return f"{len(self.computers)} Jump Clients enrolled, console of rita signed in"
+        self.admin.limit_upgrades(UPGRADES_AT_ONCE)
+        return f"{len(self.computers)} Jump Clients enrolled, {UPGRADES_AT_ONCE} may upgrade at a time"
 
     def start_users(self) -> str:
         """A technician types in a recorded shell session; others ask for pages, upload a file, watch progress."""
@@ -227,6 +232,27 @@ class Single:
         for user in self.report.users:
             self.report.notes.extend(f"{user['name']}: {failure}" for failure in user.get("failures", [])[:5])
         return f"{http['requests']} requests, {len(self.report.sessions)} session(s) compared key by key"
+
+    def follow(self) -> str:
+        """The Jump Clients follow the site, so many at a time as may; who held a session does when that has ended."""
+        upgraded = self._expected == "upgraded"
+
+        def counts() -> dict[str, int]:
+            found: dict[str, int] = self.admin.fleet()["counts"]
+            return found
+
+        if upgraded:
+            wait_until("every Jump Client to follow the site", lambda: counts()["behind"] == 0, 300, every=1.0)
+        fleet = self.admin.fleet()
+        on_newer = [one for one in fleet["clients"] if one["version"] == NEW and one["online"]]
+        spans = [span for computer in self.computers for span in computer.upgrade_spans()]
+        self.report.fleet = {
+            "clients": len(fleet["clients"]),
+            "updated": len(on_newer),
+            "limit": fleet["limit"],
+            "most_at_once": most_at_once(spans),
+        }
+        return f"{len(on_newer)} of {len(fleet['clients'])} Jump Clients are on {NEW}"
 
     def dismiss_users(self) -> list[dict[str, Any]]:
         """Ask every user to stop and return their accounts."""
