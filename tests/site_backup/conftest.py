@@ -1,6 +1,5 @@
 """What the tests of backups share: appliances with a site, copied from one that was migrated once."""
 
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -87,5 +86,5 @@ def password(tmp_path: Path) -> tuple[str, str]:
     """The options for a password."""
     path = tmp_path / "password"
     path.write_text(PASSWORD + "\n")
-    os.chmod(path, 0o600)
+    path.chmod(0o600)
     return "--password-file", str(path)

@@ -171,7 +171,7 @@ def test_age_and_tar_open_a_backup_without_us(old: Appliance, tmp_path: Path, pa
         records = database.execute("SELECT count(*) FROM data_record").fetchone()[0]
     assert len((tmp_path / "out" / "records.jsonl").read_bytes().splitlines()) == records > 10
     # An unpacked backup that was packed again is one.
-    members = [name for name in names_sorted(tmp_path / "out")]
+    members = names_sorted(tmp_path / "out")
     subprocess.run(["tar", "cf", tmp_path / "again.tar", *members], cwd=tmp_path / "out", check=True)
     assert "0 removed" in old.done("restore", tmp_path / "again.tar", "--yes")
 
@@ -233,9 +233,7 @@ def test_a_restore_is_asked_for_and_can_be_declined(old: Appliance, tmp_path: Pa
 
 @pytest.mark.root
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-def test_root_keeps_its_files_and_the_site_its_own(
-    old: Appliance, tmp_path: Path, password: tuple[str, str]
-) -> None:
+def test_root_keeps_its_files_and_the_site_its_own(old: Appliance, tmp_path: Path, password: tuple[str, str]) -> None:
     """The backup lies where only root may go; nothing in the site's folder ends up belonging to root."""
     for path in (old.site, *old.site.rglob("*")):
         os.chown(path, OTHER_USER, OTHER_USER)

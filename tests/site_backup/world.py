@@ -70,7 +70,8 @@ class Revealed:
     def seal(self, place, secret):
         return secret.reveal().hex()
 
-print(json.dumps({
+def state():
+  return json.loads(json.dumps({
     "documents": {f"{one.type} {one.key}": one.body for one in documents.collect(Sync.CONFIG, Revealed())},
     "records": sorted(f"{r.origin} {r.incarnation} {r.sequence} {r.kind} {r.at} {json.dumps(r.body)}"
                       for r in Record.objects.all()),
@@ -80,7 +81,7 @@ print(json.dumps({
     "blobs": sorted(Blob.objects.values_list("pk", flat=True)),
     "bytes": sorted(path.name for path in (Path(settings.STAFFETTA_SITE_FOLDER) / "blobs").glob("??/*")),
     "origin": identity.origin(), "term": identity.role_term(), "identity": identity.site_identity().public.hex(),
-}, default=str))
+  }, default=str))
 """
 
 
@@ -153,7 +154,7 @@ class Appliance:
 
     def state(self) -> dict[str, Any]:
         """All that a backup is about."""
-        state: dict[str, Any] = json.loads(self.run(STATE))
+        state: dict[str, Any] = json.loads(self.run(STATE + "print(json.dumps(state()))"))
         return state
 
     def left_overs(self) -> list[Path]:

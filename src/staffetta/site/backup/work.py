@@ -8,11 +8,13 @@ import errno
 import fcntl
 import os
 import shutil
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from django.conf import settings
+from django.db import OperationalError
 
 from staffetta.kernel.ids import new_id
 from staffetta.site.backup.errors import NoRoomForBackup, RestoreRunning
@@ -62,13 +64,20 @@ def check_room(needed: int) -> None:
 
 @contextlib.contextmanager
 def full_disk_said() -> Iterator[None]:
-    """Turn the system's error for a full disk into ``NoRoomForBackup``."""
+    """Turn the system's error for a full disk, and the database's, into ``NoRoomForBackup``."""
     try:
         yield
-    except OSError as error:
-        if error.errno in _FULL:
+    except (OSError, sqlite3.OperationalError, OperationalError) as error:
+        if _says_full(error):
             raise NoRoomForBackup("The disk became full; nothing was changed. Make room and try again.") from error
         raise
+
+
+def _says_full(error: Exception) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in _FULL
+    told = error.__cause__ if isinstance(error, OperationalError) else error
+    return isinstance(told, sqlite3.Error) and told.sqlite_errorcode == sqlite3.SQLITE_FULL
 
 
 def sweep() -> int:
