@@ -10,9 +10,10 @@ from datetime import UTC, datetime, timedelta
 
 from staffetta.site.data.roles import Role
 from staffetta.site.failover import job_record
-from staffetta.site.failover.errors import Fenced, NoSuchPairJob, NotNow, PeerRefused, PeerUnreachable
+from staffetta.site.failover.errors import PeerRefused, PeerUnreachable
 from staffetta.site.failover.job import Owner, Turn
 from staffetta.site.failover.job_command import WORK, Command, Reply, UnderWay, Verb
+from staffetta.site.failover.job_errors import Fenced, NoSuchPairJob, NotNow
 from staffetta.site.failover.job_facts import (
     Answered,
     ApplianceFacts,
@@ -44,6 +45,7 @@ class Appliance:
     site: str = OLD
     base: str = OLD
     shared: str = "released"
+    shared_term: int = 0
     suspended_by: str | None = None
     frozen_by: str | None = None
     frozen_until: datetime | None = None
@@ -88,6 +90,7 @@ class Appliance:
             offers,
             granted_until=self.world.now + timedelta(hours=1) if self.granted else None,
             install=running,
+            shared_term=self.shared_term,
         )
         return ApplianceFacts(
             origin=self.origin,
@@ -163,6 +166,10 @@ class Appliance:
         return answer
 
     def _effect(self, command: Command) -> str:
+        if command.verb.startswith("shared-"):
+            if command.number("term") < self.shared_term:
+                raise NotNow("the shared address was moved for a later term")
+            self.shared_term = command.number("term")
         match command.verb:
             case Verb.SUSPEND:
                 self.suspended_by = command.job
@@ -185,9 +192,9 @@ class Appliance:
                 kind = command.text("target").split("-")[0]
                 self.installs[command.step] = (kind, self.world.now + timedelta(seconds=3))
                 self.install_states[command.step] = InstallState.RUNNING
-            case Verb.SHARED_JOIN | Verb.SHARED_CLAIM | Verb.SHARED_TURN:
+            case Verb.SHARED_JOIN | Verb.SHARED_CLAIM:
                 self.shared = "held"
-            case Verb.SHARED_LEAVE:
+            case Verb.SHARED_LEAVE | Verb.SHARED_RELEASE:
                 self.shared = "released"
             case _:
                 pass
@@ -326,6 +333,8 @@ class World:
     def look(self) -> None:
         """What must hold after every effect."""
         a, b = self.a, self.b
+        if a.shared == b.shared == "released":
+            raise Broken("nobody listens at the shared address")
         if a.role is Role.PRIMARY and b.role is Role.PRIMARY:
             raise Broken("both are primary")
         for one, other in ((a, b), (b, a)):

@@ -12,8 +12,9 @@ from typing import Final, Protocol
 from staffetta.kernel.errors import StaffettaError
 from staffetta.kernel.log import get_logger
 from staffetta.site.failover import job_record, plan
-from staffetta.site.failover.errors import Fenced, PeerRefused, PeerUnreachable
+from staffetta.site.failover.errors import PeerRefused, PeerUnreachable
 from staffetta.site.failover.job_command import Command, Reply, UnderWay, Verb
+from staffetta.site.failover.job_errors import Fenced
 from staffetta.site.failover.job_facts import (
     Again,
     ApplianceFacts,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
-from staffetta.site.failover.errors import BadPairJob
+from staffetta.site.failover.job_errors import BadPairJob
 from staffetta.site.failover.job_facts import Answered
 
 
@@ -36,6 +36,7 @@ class Verb(StrEnum):
     SHARED_LEAVE = "shared-leave"
     SHARED_SETTLE = "shared-settle"
     SHARED_CLAIM = "shared-claim"
+    SHARED_RELEASE = "shared-release"
 
 
 WORK: Final = frozenset({Verb.BACKUP, Verb.SYNC, Verb.FINAL_SYNC, Verb.PROBE})

@@ -57,7 +57,8 @@ class BaseFacts:
     """What base says over the site door.
 
     ``grant_job`` is the job that the grant is used by, if any; ``install`` says which install is under way.
-    ``shared`` is the state of the shared address: absent, disabled, released, held.
+    ``shared`` is the state of the shared address: absent, disabled, released, held; ``shared_term`` the highest role
+    term for which it was moved.
     """
 
     base_version: str
@@ -69,6 +70,7 @@ class BaseFacts:
     clock_problem: str | None = None
     install: str | None = None
     updates_error: str | None = None
+    shared_term: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """``[pair]`` of settings.toml: what a pair job waits for, and how often it tries. Times in seconds.
+    """What a pair job waits for, and how often it tries. Times in seconds.
 
     ``freeze_seconds`` is how long configuration stays read-only at most, should the job die meanwhile.
     """

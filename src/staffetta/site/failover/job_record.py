@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from staffetta.kernel.clock import format_time, parse_time
 from staffetta.kernel.states import advance
-from staffetta.site.failover.errors import BadPairJob
+from staffetta.site.failover.job_errors import BadPairJob
 from staffetta.site.failover.job_states import AFTER, PAIR_JOB, JobEvent, JobState, Side, Step, StepState
 
 ASYNCHRONOUS: Final = "asynchronous"
@@ -120,6 +120,18 @@ def begin(job: str, *, a: str, b: str, targets: Targets, actor: str, now: dateti
         steps=(first,),
         sentence="The job begins.",
     )
+
+
+def begun_by(job: PairJobRecord, actor: str) -> PairJobRecord:
+    """The same job, with the name of who begins it."""
+    return replace(job, actor=actor)
+
+
+def abandoned(job: PairJobRecord, reason: str, now: datetime) -> PairJobRecord:
+    """There is no pair any more: the job ends where it is."""
+    if job.state is not JobState.UNDOING:
+        job = undo(job, reason, now)
+    return step_done(replace(job, error=reason), reason, now)
 
 
 def step_done(job: PairJobRecord, evidence: str, now: datetime) -> PairJobRecord:

@@ -30,8 +30,11 @@ from staffetta.site.failover.job_facts import (
 from staffetta.site.failover.job_record import PairJobRecord
 from staffetta.site.failover.job_states import JobState, Side, Step, after_swing, before_swing
 
-SHARED_PHASES = ((Side.A, "hold"), (Side.B, "join"), (Side.B, "turn"), (Side.A, "leave"), (Side.B, "settle"))
-"""How the shared address is moved with no refused connection, in order; see docs/networking.md."""
+SHARED_BEFORE = ((Side.A, "shared-hold"), (Side.B, "shared-join"))
+SHARED_AFTER = ((Side.B, "shared-turn"), (Side.A, "shared-leave"), (Side.B, "shared-settle"))
+"""How the shared address is moved with no refused connection, before and after the roles; see control.pairing."""
+
+_NOT_MOVED = ("absent", "disabled")
 
 
 def plan(job: PairJobRecord, facts: Facts, limits: Limits = DEFAULTS) -> Decision:
@@ -239,48 +242,71 @@ def _frozen(job: PairJobRecord, a: ApplianceFacts, facts: Facts, limits: Limits)
 
 
 def _swing(job: PairJobRecord, a: ApplianceFacts, b: ApplianceFacts, facts: Facts, limits: Limits) -> Decision:
-    """Roles first, then the shared address: whoever dials the giver meanwhile is pointed to the taker."""
-    if b.role is not Role.PRIMARY:
-        return _swing_roles(job, a, b, facts, limits)
-    if a.role is not Role.BACKUP:
+    """Both listen at the shared address before the roles change, and only B after; so nobody is refused meanwhile.
+
+    Whoever still reaches A when it has stepped down is pointed to B.
+    """
+    if a.role is Role.PRIMARY and b.role is Role.PRIMARY:
         return GiveUp(f"Both appliances are primary ({a.host} term {a.term}, {b.host} term {b.term}).")
     if a.base is None or b.base is None:
-        return Wait(
-            f"Base of {b.host if b.base is None else a.host} does not answer in the middle of the swing.", Need.BASE
+        one = b if b.base is None else a
+        return Wait(f"Base of {one.host} does not answer in the middle of the swing.", Need.BASE)
+    term = max(a.term, b.term) + (1 if a.role is Role.PRIMARY else 0)
+    none = a.base.shared in _NOT_MOVED and b.base.shared in _NOT_MOVED
+    hindered = None if none else _shared(job, a, b, SHARED_BEFORE, term, facts, limits)
+    hindered = hindered or _swing_roles(job, a, b, term, facts, limits)
+    hindered = hindered or (None if none else _shared(job, a, b, SHARED_AFTER, term, facts, limits))
+    if hindered is not None:
+        return hindered
+    if not none and (a.base.shared, b.base.shared) != ("released", "held"):
+        return _failed(
+            job, f"The shared address is {a.base.shared} on {a.host} and {b.base.shared} on {b.host}.", limits
         )
-    if a.base.shared in ("absent", "disabled") and b.base.shared in ("absent", "disabled"):
-        moved = "there is no shared address to move"
-    else:
-        for side, phase in SHARED_PHASES:
-            one = a if side is Side.A else b
-            if one.answer(job.record.key, f"shared-{phase}") is None:
-                sentence = f"The shared address: {phase} on {one.host}."
-                asked = _do(side, f"shared-{phase}", sentence, facts, limits, term=b.term)
-                return asked or _failed(job, facts.refusal or sentence, limits)
-        if (a.base.shared, b.base.shared) != ("released", "held"):
-            return _failed(
-                job, f"The shared address is {a.base.shared} on {a.host} and {b.base.shared} on {b.host}.", limits
-            )
-        moved = f"{b.host} holds the shared address"
     if a.frozen_by == job.id:
         asked = _do(Side.A, "thaw", f"{a.host} is no longer read-only for this job.", facts, limits)
         return asked or _failed(job, facts.refusal, limits)
-    return StepDone(f"{b.host} is primary, term {b.term}; {moved}; sessions live there: {b.sessions_live}.")
+    moved = "there is no shared address to move" if none else f"{b.host} holds the shared address"
+    return StepDone(f"{b.host} is primary, term {b.term}; {moved}; sessions live: {a.sessions_live + b.sessions_live}.")
 
 
-def _swing_roles(job: PairJobRecord, a: ApplianceFacts, b: ApplianceFacts, facts: Facts, limits: Limits) -> Decision:
+def _shared(
+    job: PairJobRecord,
+    a: ApplianceFacts,
+    b: ApplianceFacts,
+    phases: tuple[tuple[Side, str], ...],
+    term: int,
+    facts: Facts,
+    limits: Limits,
+) -> Decision | None:
+    """The first of these phases that is not done yet, or None."""
+    for side, phase in phases:
+        one = a if side is Side.A else b
+        if one.answer(job.record.key, phase) is None:
+            sentence = f"{one.host}: {phase.replace('-', ' address, ')}."
+            asked = _do(side, phase, sentence, facts, limits, term=term)
+            if asked is None and b.role is not Role.PRIMARY:
+                return Undo(facts.refusal or sentence)
+            return asked or _failed(job, facts.refusal or sentence, limits)
+    return None
+
+
+def _swing_roles(
+    job: PairJobRecord, a: ApplianceFacts, b: ApplianceFacts, term: int, facts: Facts, limits: Limits
+) -> Decision | None:
+    """A steps down, then B is promoted; None when both are done."""
+    if b.role is Role.PRIMARY:
+        return None
     if a.role is Role.PRIMARY:
         if not _frozen(job, a, facts, limits):
             if job.record.attempt > limits.attempts:
                 return Undo(f"{a.host} could not step down while its configuration was read-only.")
             return Again(Step.FINAL_SYNC, "Configuration could have been changed since the final data-sync.")
         sentence = f"{a.host} steps down."
-        term = max(a.term, b.term) + 1
         return _do(Side.A, "step-down", sentence, facts, limits, term=term) or Undo(facts.refusal or sentence)
     if a.term <= b.term:
         return Undo(f"{b.host} has seen a later role term than this swing's.")
     sentence = f"{b.host} becomes primary."
-    return _do(Side.B, "take-primary", sentence, facts, limits, term=a.term) or Undo(facts.refusal or sentence)
+    return _do(Side.B, "take-primary", sentence, facts, limits, term=term) or Undo(facts.refusal or sentence)
 
 
 def _release(job: PairJobRecord, a: ApplianceFacts, b: ApplianceFacts, facts: Facts, limits: Limits) -> Decision:

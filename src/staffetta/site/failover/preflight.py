@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from packaging.version import InvalidVersion, Version
 
 from staffetta.site.data.roles import Role
-from staffetta.site.failover.errors import NotReady
+from staffetta.site.failover.job_errors import NotReady
 from staffetta.site.failover.job_facts import ApplianceFacts, BaseFacts, Facts, Limits, Need, OfferFact
 from staffetta.site.failover.job_record import Targets
 from staffetta.site.failover.job_states import Side

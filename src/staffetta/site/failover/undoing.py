@@ -53,9 +53,18 @@ def _roles(a: ApplianceFacts, b: ApplianceFacts, facts: Facts, limits: Limits) -
 def _loosen(job: PairJobRecord, a: ApplianceFacts, b: ApplianceFacts, facts: Facts, limits: Limits) -> Decision:
     primary = b if b.role is Role.PRIMARY else a
     side = Side.B if primary is b else Side.A
-    if primary.role is Role.PRIMARY and primary.base is not None and primary.base.shared == "released":
-        term = primary.term
-        return _ask(side, "shared-claim", f"{primary.host} takes the shared address.", facts, limits, term=term)
+    backup = a if primary is b else b
+    if primary.role is Role.PRIMARY and primary.base is not None and backup.base is not None:
+        # Base refuses a term below one that it has moved the address for.
+        term = max(primary.term, a.base.shared_term if a.base else 0, b.base.shared_term if b.base else 0)
+        if backup.base.shared == "held":
+            return _ask(
+                side.other, "shared-release", f"{backup.host} lets go of the shared address.", facts, limits, term=term
+            )
+        joined = any(one.verb == "shared-join" for one in (*a.answers, *b.answers))
+        taken = primary.answer(job.record.key, "shared-claim") is not None
+        if primary.base.shared == "released" or (joined and not taken and primary.base.shared == "held"):
+            return _ask(side, "shared-claim", f"{primary.host} takes the shared address.", facts, limits, term=term)
     newer = preflight.version(b.site_version) > preflight.version(a.site_version)
     for side, one in ((Side.B, b), (Side.A, a)):
         if one.suspended_by == job.id:

@@ -14,6 +14,7 @@ from staffetta.site.accounts.models import Account
 from staffetta.site.accounts.sessions import SessionStore
 from staffetta.site.backup import work
 from staffetta.site.data import blobs
+from staffetta.site.failover import job_service as pair_jobs
 from staffetta.site.failover import service as failover
 from staffetta.site.failover.errors import FailoverError, NoRelationship
 from staffetta.site.failover.sync import service as sync
@@ -45,6 +46,8 @@ def jobs(limits: WorkerSettings) -> tuple[Job, ...]:
         Job("expire-sessions", limits.expire_sessions_seconds, expire_sessions),
         Job("data-sync", limits.data_sync_seconds, data_sync),
         Job("watch-peer", limits.watch_peer_seconds, failover.look),
+        Job("pair-job", limits.pair_job_seconds, pair_jobs.run),
+        Job("pair-work", limits.pair_job_seconds, pair_jobs.work),
         Job("tidy", limits.tidy_seconds, tidy),
     )
 
