@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from staffetta.lab.appliance import BASE_USER, SITE_USER
-from staffetta.lab.story import Single
+from staffetta.lab.single import Single
 
 pytestmark = [
     pytest.mark.live,
