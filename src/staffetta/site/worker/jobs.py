@@ -12,7 +12,7 @@ from django.conf import settings
 from staffetta.kernel.log import get_logger
 from staffetta.site.accounts.models import Account
 from staffetta.site.accounts.sessions import SessionStore
-from staffetta.site.backup import work
+from staffetta.site.backup.work import sweep as sweep_backup_work
 from staffetta.site.data import blobs
 from staffetta.site.failover import job_service as pair_jobs
 from staffetta.site.failover import service as failover
@@ -77,5 +77,5 @@ def tidy(now: datetime) -> None:
     LiveSession.objects.filter(probe=True, opened_at__lt=now - PROBES_KEPT).delete()
     if swept := blobs.sweep(now - LEFTOVERS_KEPT):
         _log.info("removed what killed processes left in the file store", extra={"files": swept})
-    work.sweep()
+    sweep_backup_work()
     prune_snapshots(Path(settings.STAFFETTA_SITE_FOLDER) / "snapshots")
