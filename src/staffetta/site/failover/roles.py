@@ -17,6 +17,7 @@ from staffetta.site.failover import rules
 from staffetta.site.failover.errors import NoRelationship, StaleTerm, WrongRole
 from staffetta.site.failover.models import Relationship, SyncState
 from staffetta.site.failover.states import ROLES, RoleEvent
+from staffetta.site.failover.sync.service import begin_reign
 from staffetta.site.failover.telling import tell_gateways
 from staffetta.wire.pair import Endpoint, Side
 
@@ -93,6 +94,7 @@ def promote(term: int, actor: str, detail: Mapping[str, str | int | bool]) -> No
             SiteInstance.objects.filter(only=True).update(role_term=term)
         else:
             _advance(RoleEvent.PROMOTED, term)
+            begin_reign()
         _forget_take_over()
         audit.note(actor, "failover.became-primary", "", {**detail, "term": term})
         _tell_after()
