@@ -41,6 +41,8 @@ def on_site(command: Callable[..., None]) -> Callable[..., None]:
         actor = _actor()
         _name_installed_version(AppliancePaths(folder.absolute()))
         user = set_up_site(folder)
+        import encodings.idna  # noqa: F401 - what connecting to a host would import only after root's rights went
+
         from staffetta.site.failover import service
 
         become(user)

@@ -41,6 +41,7 @@ def jobs(limits: WorkerSettings) -> tuple[Job, ...]:
     return (
         Job("expire-sessions", limits.expire_sessions_seconds, expire_sessions),
         Job("watch-peer", limits.watch_peer_seconds, failover.look),
+        Job("data-sync", limits.sync_seconds, failover.sync_round),
         Job("tidy", limits.tidy_seconds, tidy),
     )
 
