@@ -26,7 +26,15 @@ from staffetta.control.paths import AppliancePaths
 from staffetta.control.private import Check, PrivateUnreachable, Proof
 from staffetta.control.private import Facts as PrivateFacts
 from staffetta.control.verbs import GenerationState as Reported
-from staffetta.control.verbs import GenerationStatus, KeeperStatus, ProcessStatus, ProgramStatus, TaskResult
+from staffetta.control.verbs import (
+    GenerationStatus,
+    KeeperStatus,
+    ListenOptions,
+    ProcessStatus,
+    ProgramStatus,
+    SocketStatus,
+    TaskResult,
+)
 from staffetta.kernel.errors import Refused
 from staffetta.packages import Kind, Version
 from staffetta.releases import ReleaseTree
@@ -34,6 +42,7 @@ from vendor.publisher import NOW
 
 from .simulated import Behaviour, SimulatedKeeper
 
+PLAIN = ListenOptions()
 FAST = Limits(poll_seconds=0.001, retry_seconds=0.002)
 
 
@@ -103,6 +112,10 @@ class Machine:
         self.site_database_bytes: int | None = None
         self.silent_answers = 0
         self.tasks_run: list[tuple[str, str, str]] = []
+        self.sockets: list[SocketStatus] = []
+        self.asked: list[str] = []
+        self.role: str | None = None
+        self.role_term: int | None = None
         self.processes: dict[str, Installs] = {}
         self.holder: str | None = None
         self.switching = asyncio.Lock()
@@ -127,7 +140,7 @@ class Machine:
         for keeper in self.keepers.values():
             keeper.tick()
         self._settle()
-        return KeeperStatus("1", 1, {kind.value: self._program(kind) for kind in self.keepers}, ())
+        return KeeperStatus("1", 1, {kind.value: self._program(kind) for kind in self.keepers}, tuple(self.sockets))
 
     async def start(self, program: str, version: str) -> str:
         assert (self.trees[Kind(program)].root / version / "manifest.json").exists()
@@ -148,6 +161,38 @@ class Machine:
 
     async def stop(self, program: str, generation: str) -> None:
         self._ask(lambda: self.keepers[Kind(program)].stop(generation))
+
+    async def listen(
+        self,
+        name: str,
+        program: str,
+        process: str,
+        address: str,
+        port: int | None = None,
+        persist: bool = False,
+        options: ListenOptions = PLAIN,
+    ) -> None:
+        assert not persist, "keeper must not restore it"
+        self.asked.append(f"listen {address}:{port} {sorted(options.to_json())}")
+        if all(one.name != name for one in self.sockets):
+            self.sockets.append(SocketStatus(name, program, process, address, port))
+
+    async def unlisten(self, name: str) -> None:
+        self.asked.append("unlisten")
+        found = next((one for one in self.sockets if one.name == name), None)
+        if found is None:
+            raise KeeperRefused("unknown-socket", f"No socket {name} is open.")
+        self.sockets.remove(found)
+
+    async def steer(self, name: str, share: int) -> None:
+        self.asked.append(f"steer {share}")
+        assert any(one.name == name for one in self.sockets)
+
+    async def claim_address(self, interface: str, address: str) -> None:
+        self.asked.append(f"claim {address} on {interface}")
+
+    async def release_address(self, interface: str, address: str) -> None:
+        self.asked.append(f"release {address} on {interface}")
 
     async def task(self, program: str, version: str, task: str) -> TaskResult:
         self.tasks_run.append((program, version, task))
@@ -175,6 +220,8 @@ class Machine:
             generation=socket_path.parent.name,
             version="1",
             database_bytes=self.site_database_bytes,
+            role=self.role,
+            role_term=self.role_term,
         )
 
     # Life and death

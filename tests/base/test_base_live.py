@@ -55,7 +55,15 @@ def free_port() -> int:
 class LiveBase:
     """An appliance with a real keeper, in a short folder."""
 
-    def __init__(self, publisher: Publisher, url: str) -> None:
+    def __init__(
+        self,
+        publisher: Publisher,
+        url: str,
+        address: str = "127.0.0.1",
+        site_port: int | None = None,
+        shared_address: str | None = None,
+        shared_interface: str | None = None,
+    ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="stb-"))
         (self.folder / "root.json").write_bytes(publisher.root)
         self.port = free_port()
@@ -68,20 +76,23 @@ class LiveBase:
                     folder=self.folder / "a",
                     name="one",
                     hostname="support.example.test",
-                    address="127.0.0.1",
-                    site_port=free_port(),
+                    address=address,
+                    site_port=site_port or free_port(),
                     appliance_port=self.port,
                     update_server=url,
                     bundle=publisher.bundle("base/base-1.0.tar.zst"),
                     root=self.folder / "root.json",
+                    shared_address=shared_address,
+                    shared_interface=shared_interface,
                 ),
                 lambda _: None,
             )
         self.keeper: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def start(self, *before: str) -> None:
+        """Start keeper; `before` is a command that runs it, such as one that enters a network namespace."""
         self.keeper = subprocess.Popen(
-            [sys.executable, "-m", "staffetta.keeper", "--appliance", str(self.paths.root)],
+            [*before, sys.executable, "-m", "staffetta.keeper", "--appliance", str(self.paths.root)],
             env={**os.environ, "PYTHONPATH": str(SOURCE)},
             stdout=subprocess.DEVNULL,
             stderr=(self.folder / "keeper.log").open("ab"),

@@ -15,8 +15,10 @@ from pathlib import Path
 import pytest
 
 from staffetta.base.certificates.service import CertificateService
+from staffetta.base.pairing.service import Pairing
 from staffetta.base.service.audit import KEPT, LARGEST, AuditLog, Peer
 from staffetta.base.service.control import ControlServer
+from staffetta.base.service.site_door import SiteDoorServer
 from staffetta.base.status import StatusService
 from staffetta.control.appliance import ApplianceControl, ApplianceRefused, EventKind, JobState, from_json, to_json
 from staffetta.control.appliance import Certificate as Shown
@@ -29,7 +31,13 @@ from vendor.publisher import Publisher
 from .machine import Machine
 
 DESCRIPTION = ApplianceDescription(
-    "one", "support.example.test", "https://127.0.0.1:9443", "https://support.example.test", (), "https://updates"
+    "one",
+    "support.example.test",
+    "https://127.0.0.1:9443",
+    "https://support.example.test",
+    ("127.0.10.3:443",),
+    "https://updates",
+    "127.0.10.3",
 )
 
 
@@ -43,6 +51,9 @@ class Office:
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(str(self.path))
         self.listener.listen(64)
+        self.door_listener = socket.socket(socket.AF_UNIX)
+        self.door_listener.bind(str(self.machine.paths.site_door_socket))
+        self.door_listener.listen(64)
 
     async def open(self) -> None:
         self.machine.run()
@@ -53,13 +64,19 @@ class Office:
         status = StatusService(paths, DESCRIPTION, self.machine, self.machine, installs, self.updates)
         certificates = CertificateService(paths, DESCRIPTION)
         certificates.ensure()
-        self.server = ControlServer(status, installs, self.updates, certificates, AuditLog(paths.base / "audit.jsonl"))
+        self.pairing = Pairing.of(paths, DESCRIPTION, self.machine, status, installs, self.updates)
+        audit = paths.base / "audit.jsonl"
+        self.server = ControlServer(status, installs, self.updates, certificates, self.pairing, AuditLog(audit))
         await self.server.accept_on([self.listener])
+        self.door = SiteDoorServer(self.pairing, AuditLog(audit, "site-door"))
+        await self.door.accept_on([self.door_listener])
 
     async def close(self) -> None:
         await self.server.close()
+        await self.door.close()
         await self.machine.close()
         self.listener.close()
+        self.door_listener.close()
 
     def audit(self) -> list[dict[str, object]]:
         return [json.loads(line) for line in (self.machine.paths.base / "audit.jsonl").read_text().splitlines()]

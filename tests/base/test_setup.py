@@ -82,7 +82,7 @@ def test_a_new_appliance_has_all_that_keeper_needs(new: NewAppliance) -> None:
     assert described.addresses == ("127.0.0.1:8443",)
     assert str((paths.releases("base") / "current").readlink()) == "1.1", "the newest that needs nothing else"
     config = load_config(paths.root)
-    assert {spec.name for spec in config.sockets} == {"control", "appliance", "site"}
+    assert {spec.name for spec in config.sockets} == {"control", "site-door", "appliance", "site"}
     assert config.programs["site"].processes == ("web", "gateway", "worker")
     assert paths.base.stat().st_mode & 0o777 == 0o700
     assert (paths.base / "trust" / "floor.json").exists()
@@ -91,6 +91,18 @@ def test_a_new_appliance_has_all_that_keeper_needs(new: NewAppliance) -> None:
     with pytest.raises(SetupRefused, match="not an empty folder"):
         initialise(new, quiet)
     assert read_description(paths) == described
+
+
+@pytest.mark.req("F9", "H5")
+def test_a_shared_address_comes_first_and_is_what_people_call_the_site(new: NewAppliance) -> None:
+    pair = replace(new, hostname="127.0.10.3", address="127.0.10.1", shared_address="127.0.10.3")
+    described = read_description(initialise(pair, quiet))
+    assert described.site_url == "https://127.0.10.3:8443"
+    assert described.appliance_url == "https://127.0.10.1:9443"
+    assert described.addresses == ("127.0.10.3:8443", "127.0.10.1:8443")
+    assert (described.shared_address, described.shared_interface) == ("127.0.10.3", None)
+    config = load_config(new.folder)
+    assert all(spec.address != "127.0.10.3" for spec in config.sockets), "keeper never restores it by itself"
 
 
 @pytest.mark.req("H2")
@@ -104,6 +116,12 @@ def test_what_cannot_be_is_refused_before_anything_is_made(new: NewAppliance) ->
         (replace(new, update_server="updates"), "update server"),
         (replace(new, name=""), "printable characters"),
         (replace(new, base_user=User(7, 7), site_user=None), "or none for both"),
+        (replace(new, shared_address="shared"), "not an IP address"),
+        (replace(new, shared_address="127.0.0.1"), "one of its own"),
+        (replace(new, shared_address="::"), "one of its own"),
+        (replace(new, address="0.0.0.0", shared_address="127.0.10.3"), "stands for all"),
+        (replace(new, shared_address="127.0.10.3", shared_interface="a b"), "not the name of a network interface"),
+        (replace(new, shared_interface="eth0"), "no shared address"),
         (replace(new, bundle=new.folder.parent / "none"), "is not a file"),
         (replace(new, root=new.folder.parent / "none"), "cannot be read"),
     ):
@@ -169,6 +187,8 @@ def test_each_program_owns_what_is_its_own_and_no_more(new: NewAppliance) -> Non
     assert config.programs["base"].groups == (20002,)
     control = next(spec for spec in config.sockets if spec.name == "control")
     assert (control.mode, control.group) == (0o660, 20001)
+    door = next(spec for spec in config.sockets if spec.name == "site-door")
+    assert (door.address, door.mode, door.group) == (str(paths.site_door_socket), 0o660, 20002)
 
 
 def test_the_command_says_what_to_do_next(new: NewAppliance) -> None:
@@ -183,3 +203,10 @@ def test_the_command_says_what_to_do_next(new: NewAppliance) -> None:
     assert done.exit_code == 0, done.output
     assert "staffetta.keeper --appliance" in done.output
     assert json.loads((new.folder / "appliance.json").read_text())["hostname"] == "127.0.0.1"
+    shared = list(arguments)
+    shared[2] = str(new.folder.with_name("b"))
+    done = CliRunner().invoke(group, [*shared, "--shared-address", "127.0.10.3", "--shared-interface", "lo"])
+    assert done.exit_code == 0, done.output
+    described = json.loads((new.folder.with_name("b") / "appliance.json").read_text())
+    assert described["hostname"] == described["shared_address"] == "127.0.10.3"
+    assert described["shared_interface"] == "lo"

@@ -11,7 +11,7 @@ import json
 import secrets
 import ssl
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -77,6 +77,9 @@ class KnownSession:
     client: str
     highest: dict[EndName, int] = field(default_factory=dict)
     over: bool = False
+    recorded: bool = True
+    ended: str = ""
+    told: list[tuple[EndName, messages.Transferred]] = field(default_factory=list)
 
 
 class Socket:
@@ -135,6 +138,10 @@ class Site:
         self.credential_age = datetime.timedelta(0)
         self.received: list[str] = []
         self.updates_asked: list[enrolment.UpdateQuestion] = []
+        self.answer_update: Callable[[enrolment.UpdateQuestion], enrolment.UpdateAnswer] | None = None
+        self.break_download_after: list[int] = []
+        self.ranges_asked: list[str] = []
+        self.statuses: list[tuple[str, str, dict[str, str]]] = []
         self.events: list[dict[str, Any]] = []
         self.recorded: list[tuple[EndName, frames.Data]] = []
         self._sequence = itertools.count(1)
@@ -200,6 +207,7 @@ class Gateway:
         self.generation = generation
         self.version = version
         self.leaf = leaf
+        self.capabilities = ("shell", "files", "resume", "client-status")
         self.ports: list[int] = []
         self._move: messages.Move | None = None
         self._deaf: set[int] = set()
@@ -294,7 +302,20 @@ class Gateway:
         return web.json_response({"statement": self.site.statement()})
 
     async def _bundle(self, request: web.Request) -> web.StreamResponse:
-        return web.FileResponse(self.site.folder / "clients.bundle")
+        self.site.ranges_asked.append(request.headers.get("Range", ""))
+        if not self.site.break_download_after:
+            return web.FileResponse(self.site.folder / "clients.bundle")
+        content = (self.site.folder / "clients.bundle").read_bytes()
+        begin = int(request.headers["Range"].removeprefix("bytes=").removesuffix("-"))
+        end = begin + self.site.break_download_after.pop(0)
+        headers = {"Content-Range": f"bytes {begin}-{len(content) - 1}/{len(content)}"}
+        response = web.StreamResponse(status=206, headers=headers)
+        response.content_length = len(content) - begin
+        await response.prepare(request)
+        await response.write(content[begin:end])
+        assert request.transport is not None
+        request.transport.close()
+        return response
 
     async def _enrol(self, request: web.Request) -> web.Response:
         body = await request.read()
@@ -314,7 +335,11 @@ class Gateway:
     async def _update(self, request: web.Request) -> web.Response:
         question = enrolment.from_body(enrolment.UpdateQuestion, await request.read())
         self.site.updates_asked.append(question)
-        answer = enrolment.UpdateAnswer(self.version, enrolment.UpdateAction.UPDATE, reason="newer")
+        answer = (
+            enrolment.UpdateAnswer(self.version, enrolment.UpdateAction.UPDATE, reason="newer")
+            if self.site.answer_update is None
+            else self.site.answer_update(question)
+        )
         return web.Response(body=enrolment.to_body(answer), content_type="application/json")
 
     async def _sign_in(self, request: web.Request) -> web.Response:
@@ -372,7 +397,9 @@ class Gateway:
         return socket.websocket
 
     def _welcome(self) -> messages.Welcome:
-        return messages.Welcome(self.generation, self.version, 1, self.site.statement(), ping_seconds=2)
+        return messages.Welcome(
+            self.generation, self.version, 1, self.site.statement(), ping_seconds=2, capabilities=self.capabilities
+        )
 
     async def _serve_client(self, socket: Socket, hello: messages.JumpClientHello) -> None:
         client = self.site.clients.get(hello.client)
@@ -386,11 +413,15 @@ class Gateway:
         if older is not None:
             older.close(CloseCode.FENCED, "a newer connection came")
         self._present[client.id] = socket
+        self.site.statuses.append((client.id, hello.version, dict(hello.status)))
         socket.say(self._welcome())
         if self._move is not None:
             socket.say(self._move)
         try:
-            await self._pings(socket)
+            async for frame in self._frames(socket):
+                told = messages.parse(frame) if isinstance(frame, frames.Control) else None
+                if isinstance(told, messages.ClientStatus):
+                    self.site.statuses.append((client.id, hello.version, dict(told.status)))
         finally:
             if self._present.get(client.id) is socket:
                 del self._present[client.id]
@@ -425,13 +456,13 @@ class Gateway:
         if there is None:
             socket.say(messages.Refused(wish.request, "client-offline", "This computer is not online."))
             return
-        session = KnownSession(new_id(), wish.client)
+        session = KnownSession(new_id(), wish.client, recorded=wish.kind != "files")
         self.site.sessions[session.id] = session
         key = self.site.clients[wish.client].public_key
         for_client = self.site.ticket(session.id, EndName.JUMP_CLIENT, key)
         there.say(messages.Invite(session.id, for_client, wish.kind, wish.options))
         for_console = self.site.ticket(session.id, EndName.CONSOLE, credential.key)
-        socket.say(messages.Opened(wish.request, session.id, for_console, recorded=True))
+        socket.say(messages.Opened(wish.request, session.id, for_console, session.recorded))
 
     async def _session(self, request: web.Request) -> web.WebSocketResponse:
         socket = await self._accept(request)
@@ -461,7 +492,7 @@ class Gateway:
         renewed = self.site.ticket(ticket.session, ticket.end, ticket.key)
         highest = session.highest.get(ticket.end, 0)
         event = relays.Attached(
-            ticket.session, ticket.end, socket.number, attach.counter, renewed, recorded=True, highest=highest
+            ticket.session, ticket.end, socket.number, attach.counter, renewed, session.recorded, highest
         )
         session.highest[ticket.end] = max(highest, attach.counter)
         self._do(self._relay.handle(event))
@@ -489,14 +520,12 @@ class Gateway:
                     frame = frames.decode(message)
                     assert isinstance(frame, frames.Data)
                     self.site.recorded.append((end, frame))
-                case relays.SessionEnded(name, _):
-                    self.site.sessions[name].over = True
+                case relays.Told(name, end, note):
+                    self.site.sessions[name].told.append((end, note))
+                case relays.SessionEnded(name, reason):
+                    self.site.sessions[name].over, self.site.sessions[name].ended = True, reason
                 case _:
                     pass
-
-    async def _pings(self, socket: Socket) -> None:
-        async for _ in self._frames(socket):
-            pass
 
     async def _frames(self, socket: Socket):  # type: ignore[no-untyped-def]
         async for message in socket.websocket:

@@ -1,6 +1,7 @@
 """Where things lie on an appliance, and what a process is told about itself."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,13 @@ def test_a_description_is_read_back(tmp_path: Path) -> None:
         read_description(paths)
     paths.description.write_bytes(GOOD.to_bytes())
     assert read_description(paths) == GOOD
+    assert b"shared" not in GOOD.to_bytes(), "as older versions wrote it"
+    pair = replace(GOOD, shared_address="127.0.10.3", shared_interface="eth0")
+    paths.description.write_bytes(pair.to_bytes())
+    assert read_description(paths) == pair
+    paths.description.write_bytes(replace(GOOD, shared_address="").to_bytes())
+    with pytest.raises(BadDescription, match="shared_address"):
+        read_description(paths)
 
 
 @pytest.mark.parametrize("change", [{"name": None}, {"addresses": "x"}, {"addresses": [1]}, {"hostname": ""}])

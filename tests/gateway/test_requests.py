@@ -6,12 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from gateway.world import VERSION, World, new_key
+from gateway.world import Enrolled, WebSocketEnd, World, new_key, until_true
+from staffetta.packages import Kind
 from staffetta.site.data.database import in_database
 from staffetta.site.fleet import service as fleet
-from staffetta.site.gateway.requests import older
-from staffetta.wire import signed
+from staffetta.site.fleet import updates
+from staffetta.site.fleet.rollout import behind as behind_of
+from staffetta.wire import messages, signed
 from staffetta.wire.enrolment import UpdateQuestion, make_enrol_request, to_body
+from staffetta.wire.tickets import make_jump_client_hello
+from vendor.publisher import Publisher
 
 
 async def test_the_statement_is_the_sites_own(world: World) -> None:
@@ -59,27 +63,75 @@ async def test_a_body_above_the_limit_is_refused(world: World) -> None:
         assert answer.status == 413
 
 
+def _release_with_clients(folder: Path, *versions: str) -> Path:
+    """A site's release that brings these versions of the client along, in a real bundle."""
+    vendor = folder / "vendor"
+    vendor.mkdir()
+    publisher = Publisher(vendor)
+    infos = [publisher.release(Kind.CLIENT, version) for version in versions]
+    share = folder / "release" / "share"
+    share.mkdir(parents=True)
+    publisher.bundle(*(info.target for info in infos), output="clients").rename(share / "clients.bundle")
+    return folder / "release"
+
+
 @pytest.mark.req("C4", "U12")
 async def test_a_client_of_any_age_is_told_to_follow_and_can_fetch_the_bundle(world: World, folder: Path) -> None:
-    release = folder / "release"
-    (release / "share").mkdir(parents=True)
-    content = bytes(range(256)) * 4096
-    (release / "share" / "clients.bundle").write_bytes(content)
+    """It is told the client's own version, which need not be the site's."""
+    release = _release_with_clients(folder, "4.9", "4.10")
+    content = (release / "share" / "clients.bundle").read_bytes()
     await world.gateway(release=release)
     behind = to_body(UpdateQuestion("", "jump-client", "0.3", "linux"))
     status, answer = await world.post("/client/update", behind)
     assert status == 200
     assert answer["action"] == "update"
-    assert (answer["version"], answer["size"]) == (VERSION, len(content))
+    assert (answer["version"], answer["size"]) == ("4.10", len(content))
     assert answer["sha256"] == hashlib.sha256(content).hexdigest()
-    current = to_body(UpdateQuestion("x", "jump-client", VERSION, "linux"))
+    current = to_body(UpdateQuestion("x", "jump-client", "4.10", "linux"))
     assert (await world.post("/client/update", current))[1]["action"] == "stay"
+    failed = to_body(UpdateQuestion("x", "jump-client", "0.3", "linux", failed="4.10"))
+    assert (await world.post("/client/update", failed))[1]["action"] == "stay"
     url = f"https://{world.address}{answer['bundle']}"
     async with world.http.get(url) as whole:
         assert await whole.read() == content
     async with world.http.get(url, headers={"Range": "bytes=1000-"}) as rest:
         assert rest.status == 206
         assert await rest.read() == content[1000:]
+
+
+@pytest.mark.req("C4")
+async def test_clients_update_one_after_the_other(world: World, folder: Path) -> None:
+    await world.gateway(release=_release_with_clients(folder, "4.10"))
+    await in_database(updates.set_limit, "admin", 1)
+    first, second = await world.enrolled("first"), await world.enrolled("second")
+
+    async def asked(client: Enrolled) -> dict[str, object]:
+        question = UpdateQuestion(client.id, "jump-client", "4.9", "linux")
+        return (await world.post("/client/update", to_body(question)))[1]
+
+    async def arrived(client: Enrolled, version: str, **status: str) -> WebSocketEnd:
+        end = await world.dial("/client/connect")
+        hello = make_jump_client_hello(client.id, end.nonce, end.leaf, client.key, version, ("shell",), status)
+        await end.say(hello)
+        assert "client-status" in (await end.hear()).capabilities  # type: ignore[union-attr]
+        return end
+
+    async def may(client: Enrolled) -> bool:
+        return (await asked(client))["action"] == "update"
+
+    assert (await asked(first))["action"] == "update"
+    waits = await asked(second)
+    assert (waits["action"], waits["version"]) == ("stay", "4.9")
+    assert 1 <= int(str(waits["retry_seconds"])) <= 900 and waits["reason"]
+    newer = await arrived(first, "4.10")
+    await until_true(lambda: may(second))
+    # A client that waits for its sessions' end says so on its connection, and lets others go first.
+    end = await arrived(second, "4.9")
+    third = await world.enrolled("third")
+    assert not await may(third)
+    await end.say(messages.ClientStatus({"update_waiting": "4.10"}))
+    await until_true(lambda: may(third))
+    assert not newer.websocket.closed
 
 
 async def test_a_release_without_clients_says_so(world: World) -> None:
@@ -117,4 +169,4 @@ async def test_what_is_no_websocket_is_refused(world: World) -> None:
     ],
 )
 def test_versions_are_compared_by_number(version: str, than: str, behind: bool) -> None:
-    assert older(version, than) is behind
+    assert behind_of(version, than) is behind

@@ -21,6 +21,7 @@ from staffetta.site.data.database import in_database
 from staffetta.site.fleet import service as fleet
 from staffetta.site.gateway.process import Gateway
 from staffetta.site.gateway.signing import Signer
+from staffetta.site.gateway.standing import alone
 from staffetta.wire import frames, messages, tickets
 from staffetta.wire.enrolment import make_enrol_request, to_body
 from staffetta.wire.identity import SigningKey, certificate_sha256
@@ -128,7 +129,7 @@ class World:
         self.pem = self.paths.certificates / "site.pem"
         self.pem.write_bytes(make_self_signed(["localhost"], ["127.0.0.1"], 10))
         self.certificates = CertificateStore(self.pem)
-        self.signer = Signer(self.site_key, 1, (self.address,), self.certificates)
+        self.signer = Signer(self.site_key, alone((self.address,)), self.certificates)
         tls = ssl.create_default_context()
         tls.check_hostname = False
         tls.verify_mode = ssl.CERT_NONE
@@ -149,9 +150,9 @@ class World:
         )
         bundle = None
         if release is not None:
-            from staffetta.site.gateway.requests import ClientBundle
+            from staffetta.site.fleet.bundle import ClientBundle
 
-            bundle = ClientBundle.find(release, VERSION)
+            bundle = ClientBundle.find(release)
         started = Gateway(
             environment, self.signer, self.certificates, bundle, self.site_url, "https://127.0.0.1:9443/appliance"
         )
@@ -215,10 +216,11 @@ class World:
         assert status == 200, answer
         return Rep(account, username, key, str(answer["credential"]))
 
-    async def online(self, client: Enrolled) -> WebSocketEnd:
+    async def online(self, client: Enrolled, *capabilities: str) -> WebSocketEnd:
         """A Jump Client that has been welcomed."""
         end = await self.dial("/client/connect")
-        await end.say(tickets.make_jump_client_hello(client.id, end.nonce, end.leaf, client.key, VERSION))
+        hello = tickets.make_jump_client_hello(client.id, end.nonce, end.leaf, client.key, VERSION, capabilities)
+        await end.say(hello)
         assert isinstance(await end.hear(), messages.Welcome)
         return end
 
@@ -235,11 +237,11 @@ class World:
         await end.say(tickets.make_attach(ticket, counter, end.nonce, end.leaf, key, VERSION))
         return end
 
-    async def opened(self) -> "Opened":
+    async def opened(self, kind: str = "shell") -> "Opened":
         """A console, an online client, and an opened session that nobody has joined yet."""
         client, rep = await self.enrolled(), await self.rep()
-        at_client, at_console = await self.online(client), await self.console(rep)
-        await at_console.say(messages.Open(7, client.id, "shell"))
+        at_client, at_console = await self.online(client, kind), await self.console(rep)
+        await at_console.say(messages.Open(7, client.id, kind))
         invite = await at_client.hear()
         opened = await at_console.hear()
         assert isinstance(invite, messages.Invite)

@@ -9,7 +9,7 @@ from worlds import run_lab
 pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
 
 
-@pytest.mark.req("U3", "U8", "U9", "U10", "U15", "U17", "S1", "S2", "H3")
+@pytest.mark.req("U3", "U8", "U9", "U10", "U12", "U15", "U17", "C4", "C5", "S1", "S2", "H3")
 def test_nobody_notices(tmp_path: Path) -> None:
     before = set(Path("/tmp").glob("staffetta-*"))
     status, report, output = run_lab(tmp_path / "report.json")
@@ -29,5 +29,7 @@ def test_nobody_notices(tmp_path: Path) -> None:
     assert len(session["generations"]) >= 2
     assert session["recording"] == "complete"
     assert report["sync"] is None
-    assert report["fleet"] is None
+    fleet = report["fleet"]
+    assert fleet["clients"] == fleet["updated"] == 3
+    assert (fleet["limit"], fleet["most_at_once"]) == (1, 1)
     assert set(Path("/tmp").glob("staffetta-*")) <= before, "the world left something behind"

@@ -48,6 +48,7 @@ class Publisher:
         eula: bytes | None = None,
         python_abi: str | None = None,
         name: str | None = None,
+        run: str = "#!/bin/sh\nexec true\n",
     ) -> Path:
         """Make a package with a few files, a folder, two links and a program."""
         tree = self.folder / "trees" / os.urandom(6).hex()
@@ -59,7 +60,7 @@ class Publisher:
             (tree / path).parent.mkdir(parents=True, exist_ok=True)
             (tree / path).write_bytes(data)
         (tree / "bin").mkdir(exist_ok=True)
-        (tree / "bin/run").write_text("#!/bin/sh\nexec true\n")
+        (tree / "bin/run").write_text(run)
         (tree / "bin/run").chmod(0o755)
         (tree / INTERPRETER_LINK).symlink_to(interpreter().path)
         (tree / "lib64").symlink_to("lib")

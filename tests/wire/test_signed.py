@@ -7,7 +7,7 @@ import jwt
 import pytest
 
 from staffetta.wire import enrolment, fields, identity, signed, tickets
-from staffetta.wire.errors import NotProven
+from staffetta.wire.errors import LaterTerm, NotProven
 from staffetta.wire.identity import Purpose, SigningKey, check_proof
 from staffetta.wire.messages import EndName
 
@@ -91,14 +91,18 @@ def test_a_ticket_is_worth_nothing_without_its_key() -> None:
 
 def test_a_ticket_expires_and_a_later_term_is_not_served_by_an_older_appliance() -> None:
     token = tickets.make_ticket("session-1", EndName.CONSOLE, END.public, 2, NOW, SITE)
-    assert tickets.read_ticket(token, SITE.public, NOW + timedelta(minutes=4, seconds=59), 2).term == 2
-    assert tickets.read_ticket(token, SITE.public, NOW, 3).term == 2
+    assert tickets.read_ticket(token, SITE.public, NOW + timedelta(minutes=4, seconds=59)).term == 2
     with pytest.raises(NotProven, match="expired"):
-        tickets.read_ticket(token, SITE.public, NOW + timedelta(minutes=5), 2)
-    with pytest.raises(NotProven, match="term"):
-        tickets.read_ticket(token, SITE.public, NOW, 1)
+        tickets.read_ticket(token, SITE.public, NOW + timedelta(minutes=5))
+    attach = tickets.make_attach(token, 5, NONCE, LEAF, END, "1.0")
+    with pytest.raises(LaterTerm) as later:
+        tickets.check_attach(attach, NONCE, LEAF, SITE.public, NOW, 1)
+    assert later.value.term == 2
+    stolen = tickets.make_attach(token, 5, NONCE, LEAF, OTHER, "1.0")
+    with pytest.raises(NotProven, match="proof of key"):
+        tickets.check_attach(stolen, NONCE, LEAF, SITE.public, NOW, 1)
     with pytest.raises(NotProven):
-        tickets.read_ticket(token, OTHER.public, NOW, 2)
+        tickets.read_ticket(token, OTHER.public, NOW)
 
 
 def test_hellos_are_proven_by_the_enrolled_key_or_the_credentials() -> None:

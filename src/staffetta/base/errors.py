@@ -1,6 +1,6 @@
 """The errors of base: each a class of the kernel's, with a code of its own where a face tells them apart."""
 
-from staffetta.kernel.errors import Conflict, InvalidInput, NotFound, Refused, StaffettaError, Unavailable
+from staffetta.kernel.errors import Conflict, Damaged, InvalidInput, NotFound, Refused, StaffettaError, Unavailable
 
 
 class BaseError(StaffettaError):
@@ -71,3 +71,51 @@ class ClockWrong(BaseError, Unavailable):
     """A check failed because the appliance's clock is wrong (U6)."""
 
     code = "clock-wrong"
+
+
+class NotGranted(BaseError, Refused):
+    """No administrator of this appliance has permitted what the pair job asks."""
+
+    code = "not-granted"
+
+
+class GrantRefused(BaseError, InvalidInput):
+    """A pair upgrade cannot be permitted for that long."""
+
+    code = "grant-refused"
+
+
+class GrantDamaged(BaseError, Damaged):
+    """The file of the grant cannot be read."""
+
+    code = "grant-damaged"
+
+
+class PairRequestInvalid(BaseError, InvalidInput):
+    """What the site asks for the pair cannot be understood."""
+
+    code = "invalid-request"
+
+
+class StepTaken(BaseError, Conflict):
+    """Another package was begun for the same step of a pair job."""
+
+    code = "step-taken"
+
+
+class SharedAddressRefused(BaseError, Conflict):
+    """The shared address cannot be moved as asked: there is none, or it is not enabled."""
+
+    code = "shared-address-refused"
+
+
+class StaleTerm(BaseError, Conflict):
+    """A command of a role term that is over."""
+
+    code = "stale-term"
+
+
+class SharedAddressDamaged(BaseError, Damaged):
+    """What is kept of the shared address cannot be read."""
+
+    code = "shared-address-damaged"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -32,6 +33,7 @@ LONGEST_SOCKET_PATH: Final = 107
 
 _LONGEST_BELOW: Final = f"/run/base-{'x' * 26}/private.sock"
 _LONGEST_NAME: Final = 64
+_INTERFACE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")
 _TASK_SECONDS: Final = 300
 
 Report = Callable[[str], None]
@@ -48,7 +50,7 @@ class User:
 @dataclass(frozen=True, slots=True)
 class NewAppliance:
     """What a new appliance is to be. Users are None only when not root sets it up: then every program runs as
-    who starts keeper."""
+    who starts keeper. A shared address follows the primary of a pair; with an interface, base puts it there."""
 
     folder: Path
     name: str
@@ -61,6 +63,8 @@ class NewAppliance:
     root: Path
     base_user: User | None = None
     site_user: User | None = None
+    shared_address: str | None = None
+    shared_interface: str | None = None
 
 
 def initialise(new: NewAppliance, report: Report) -> AppliancePaths:
@@ -95,6 +99,7 @@ def _check(new: NewAppliance, paths: AppliancePaths) -> None:
         ipaddress.ip_address(new.address)
     except ValueError:
         raise SetupRefused(f"{new.address!r} is not an IP address.") from None
+    _check_shared(new)
     for port in (new.site_port, new.appliance_port):
         if not 0 < port < 65536:
             raise SetupRefused(f"{port} is not a port; ports are 1 to 65535.")
@@ -113,6 +118,26 @@ def _check(new: NewAppliance, paths: AppliancePaths) -> None:
         )
     if new.base_user is not None and new.site_user is not None and new.base_user.uid == new.site_user.uid:
         raise SetupRefused("Base and the site must not run as the same user: the site must not reach base's data.")
+
+
+def _check_shared(new: NewAppliance) -> None:
+    if new.shared_address is None:
+        if new.shared_interface is not None:
+            raise SetupRefused("An interface for the shared address was named, but no shared address.")
+        return
+    try:
+        shared = ipaddress.ip_address(new.shared_address)
+    except ValueError:
+        raise SetupRefused(f"{new.shared_address!r} is not an IP address.") from None
+    own = ipaddress.ip_address(new.address)
+    if shared == own or shared.is_unspecified:
+        raise SetupRefused("The shared address must be one of its own, besides the address of this appliance.")
+    if own.is_unspecified:
+        raise SetupRefused(
+            f"With a shared address the appliance needs an address of its own; {new.address} stands for all of them."
+        )
+    if new.shared_interface is not None and not _INTERFACE.fullmatch(new.shared_interface):
+        raise SetupRefused(f"{new.shared_interface!r} is not the name of a network interface.")
 
 
 def _make_folders(paths: AppliancePaths, new: NewAppliance) -> None:
@@ -178,8 +203,12 @@ def _description(new: NewAppliance) -> ApplianceDescription:
         hostname=new.hostname,
         appliance_url=_https(new.address, new.appliance_port),
         site_url=_https(new.hostname, new.site_port),
-        addresses=(f"{_bracketed(new.address)}:{new.site_port}",),
+        addresses=tuple(
+            f"{_bracketed(address)}:{new.site_port}" for address in (new.shared_address, new.address) if address
+        ),
         update_server=new.update_server,
+        shared_address=new.shared_address,
+        shared_interface=new.shared_interface,
     )
 
 
@@ -218,6 +247,14 @@ def _keeper_config(paths: AppliancePaths, new: NewAppliance) -> bytes:
                 "path": str(paths.control_socket),
                 "mode": 0o660,
                 "group": None if base is None else base.gid,
+            },
+            {
+                "name": "site-door",
+                "program": "base",
+                "process": "service",
+                "path": str(paths.site_door_socket),
+                "mode": 0o660,
+                "group": None if site is None else site.gid,
             },
             {
                 "name": "appliance",

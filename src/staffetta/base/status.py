@@ -48,13 +48,13 @@ class StatusService:
     async def read(self) -> ApplianceStatus:
         """The appliance now. Raises KeeperUnreachable."""
         keeper = await self._keeper.status()
-        facts = await self._site_facts(keeper)
+        facts = await self._facts(keeper)
         job = self._installs.under_way
         offset = self._updates.clock_offset
         return ApplianceStatus(
             name=self._description.name,
-            base_version=_active_version(keeper, Kind.BASE) or "",
-            site_version=_active_version(keeper, Kind.SITE),
+            base_version=active_version(keeper, Kind.BASE) or "",
+            site_version=active_version(keeper, Kind.SITE),
             time=self._clock(),
             hostname=self._description.hostname,
             sessions_live=None if facts is None else facts.sessions_live,
@@ -74,7 +74,11 @@ class StatusService:
             device=self._updates.device,
         )
 
-    async def _site_facts(self, keeper: KeeperStatus) -> Facts | None:
+    async def site_facts(self) -> Facts | None:
+        """What the active generation of the site says of itself; None if there is none or it does not answer."""
+        return await self._facts(await self._keeper.status())
+
+    async def _facts(self, keeper: KeeperStatus) -> Facts | None:
         site = keeper.programs.get(Kind.SITE.value)
         if site is None or site.active is None:
             return None
@@ -85,7 +89,8 @@ class StatusService:
             return None
 
 
-def _active_version(keeper: KeeperStatus, kind: Kind) -> str | None:
+def active_version(keeper: KeeperStatus, kind: Kind) -> str | None:
+    """The version of a program that has the sockets."""
     program = keeper.programs.get(kind.value)
     active = None if program is None else program.active_generation
     return None if active is None else active.version

@@ -26,6 +26,7 @@ from staffetta.control.appliance import (
     Updates,
     to_json,
 )
+from staffetta.control.pairing import DEFAULT_HOURS, LEAST_HOURS, MOST_HOURS, SharedState
 from staffetta.control.paths import AppliancePaths
 from staffetta.kernel.errors import Unavailable
 
@@ -65,7 +66,9 @@ def with_control(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--bundle", type=FILE, required=True, help="A bundle that holds the first base package.")
 @click.option("--root", type=FILE, required=True, help="The vendor's root of trust (1.root.json).")
 @click.option("--address", required=True, help="The IP address to listen on.")
-@click.option("--hostname", help="The site's shared name; the address by default.")
+@click.option("--hostname", help="The site's shared name; the (shared) address by default.")
+@click.option("--shared-address", help="An IP address that follows the primary of a pair; the same on both appliances.")
+@click.option("--shared-interface", help="The network interface on which the shared address is put.")
 @click.option("--site-port", type=int, default=443, show_default=True)
 @click.option("--appliance-port", type=int, default=8443, show_default=True)
 @click.option("--update-server", required=True, help="The update server's URL.")
@@ -78,6 +81,8 @@ def init_command(
     root: Path,
     address: str,
     hostname: str | None,
+    shared_address: str | None,
+    shared_interface: str | None,
     site_port: int,
     appliance_port: int,
     update_server: str,
@@ -88,7 +93,7 @@ def init_command(
     new = NewAppliance(
         folder=folder,
         name=name,
-        hostname=hostname or address,
+        hostname=hostname or shared_address or address,
         address=address,
         site_port=site_port,
         appliance_port=appliance_port,
@@ -97,6 +102,8 @@ def init_command(
         root=root,
         base_user=None if base_user is None else User(base_user, base_user),
         site_user=None if site_user is None else User(site_user, site_user),
+        shared_address=shared_address,
+        shared_interface=shared_interface,
     )
     paths = initialise(new, click.echo)
     click.echo(f"The appliance {name} is laid out in {paths.root}.")
@@ -244,6 +251,47 @@ def certificate_install_command(appliance: ApplianceControl, name: str, files: t
     """Put your own private key and certificate chain (PEM FILES) in place, with no restart."""
     pem = "\n".join(file.read_text("ascii", errors="replace") for file in files)
     _print_certificate(appliance.replace_certificate(name, pem, _actor()))
+
+
+@group.command("shared-address")
+@click.argument("action", type=click.Choice(["enable", "disable", "status"]))
+@json_option
+@with_control
+def shared_address_command(appliance: ApplianceControl, action: str, as_json: bool) -> None:
+    """Tick or untick *Enabled* of the address that follows the primary of a pair, or show where it is."""
+    if action == "status":
+        shared = appliance.shared_address()
+    else:
+        shared = appliance.enable_shared_address(action == "enable", _actor())
+    if as_json:
+        _print_json(shared)
+    elif shared.address is None:
+        click.echo("This appliance was made without a shared address.")
+    else:
+        where = f" on {shared.interface}" if shared.interface else ""
+        click.echo(f"{shared.address}, port {shared.port}{where}: {shared.state}")
+        if shared.enabled and shared.state is SharedState.RELEASED:
+            click.echo("It is taken as soon as the site says that this appliance is alone or the primary.")
+
+
+@group.command("grant-pair-upgrade")
+@click.option(
+    "--hours",
+    type=click.IntRange(LEAST_HOURS, MOST_HOURS),
+    default=DEFAULT_HOURS,
+    show_default=True,
+    help="How long it is permitted.",
+)
+@click.option("--withdraw", is_flag=True, help="Permit none any more.")
+@with_control
+def grant_pair_upgrade_command(appliance: ApplianceControl, hours: int, withdraw: bool) -> None:
+    """Permit one pair upgrade to install what is on offer on this appliance."""
+    if withdraw:
+        appliance.withdraw_pair_upgrade(_actor())
+        click.echo("No pair upgrade is permitted on this appliance.")
+        return
+    grant = appliance.grant_pair_upgrade(hours, _actor())
+    click.echo(f"One pair upgrade is permitted on this appliance until {grant.until:%Y-%m-%d %H:%M} UTC.")
 
 
 def _began(appliance: ApplianceControl, job: str, wait: bool) -> None:

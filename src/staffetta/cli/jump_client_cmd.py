@@ -8,12 +8,10 @@ from pathlib import Path
 
 import click
 
-from staffetta.clients import installed
 from staffetta.clients.enrolment import check_free, enrol, token_in
 from staffetta.clients.installation import install
-from staffetta.clients.jump_client.service import serve
+from staffetta.clients.running import run_jump_client
 from staffetta.kernel.clock import utc_now
-from staffetta.kernel.log import configure
 
 state_option = click.option(
     "--state", "root", type=click.Path(path_type=Path), required=True, help="The client's own folder (mode 0700)."
@@ -67,9 +65,7 @@ def install_command(token: str, root: Path, name: str, trust: Path) -> None:
 @state_option
 def run_command(root: Path) -> None:
     """Run the enrolled Jump Client in the foreground until SIGTERM; logs go to standard error."""
-    client = installed.load(root)
-    configure("jump-client", client=client.id)
-    asyncio.run(serve(client))
+    run_jump_client(root)
 
 
 def _token(given: str) -> str:

@@ -13,6 +13,7 @@ from staffetta.kernel.errors import StaffettaError
 
 GROUPS: Final = {
     "appliance": ("appliance_cmd", "Set up and steer the appliance on this machine."),
+    "backup": ("backup_cmd", "Make a backup of the site on this machine, and restore one."),
     "console": ("console_cmd", "The representative console in a terminal."),
     "failover": ("failover_cmd", "The pair: establish it, become primary, break it."),
     "jump-client": ("jump_client_cmd", "The unattended agent on a remote computer."),
@@ -22,7 +23,14 @@ GROUPS: Final = {
 }
 
 # The lock with what a group needs, where it has another name than the group.
-_LOCKS: Final = {"appliance": "base", "console": "client", "failover": "site", "jump-client": "client", "lab": "dev"}
+_LOCKS: Final = {
+    "appliance": "base",
+    "backup": "site",
+    "console": "client",
+    "failover": "site",
+    "jump-client": "client",
+    "lab": "dev",
+}
 
 
 class LazyGroups(click.Group):

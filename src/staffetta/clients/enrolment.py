@@ -5,7 +5,7 @@ from pathlib import Path
 from staffetta.clients import installed
 from staffetta.clients.errors import ClientError, UnreadableAnswer
 from staffetta.clients.installed import SiteFacts, platform_facts, running_version
-from staffetta.clients.runtime.network import Network
+from staffetta.clients.runtime.network import Network, Peer
 from staffetta.clients.state_directory import StateDirectory
 from staffetta.kernel.errors import Conflict, InvalidInput
 from staffetta.wire.addresses import AddressBook
@@ -75,11 +75,12 @@ async def enrol(state: StateDirectory, text: str, token: InstallerToken, name: s
     key = state.key_or_new(installed.KEY_FILE)
     network, book = network_for(token)
     async with network:
-        peer = await network.trusted_peer()
-        request = make_enrol_request(
-            "".join(text.split()), key, peer.certificate, name, running_version(), platform_facts()
-        )
-        body = await network.request("POST", ENROL_PATH, peer, to_body(request))
+
+        def request(peer: Peer) -> bytes:
+            line = "".join(text.split())
+            return to_body(make_enrol_request(line, key, peer.certificate, name, running_version(), platform_facts()))
+
+        body = await network.ask_primary(ENROL_PATH, await network.trusted_peer(), request)
         try:
             answer = from_body(EnrolAnswer, body)
         except FrameError as error:

@@ -74,6 +74,18 @@ class SiteUnreachable(ClientError):
         self.attempts = attempts
 
 
+class Elsewhere(ClientError):
+    """The appliance that answered is not the primary now; ``statement``, signed by the site, begins with who is."""
+
+    code = "elsewhere"
+    http_status = 503
+    exit_status = 6
+
+    def __init__(self, message: str, statement: str) -> None:
+        super().__init__(f"{message} The site is moving between its two appliances; try again in a moment.")
+        self.statement = statement
+
+
 class UnreadableAnswer(ClientError):
     """The site answered with something that is not the protocol."""
 

@@ -11,6 +11,8 @@ class ClientSettings:
     shell). ``term``: TERM when the console names none. ``dial_seconds``: longest wait for one address.
     ``update_hours``: how often the update question is asked besides at start and after a move (C4: at least every
     24 h). ``sessions``: shells at once. ``environment``: further variables of the client that a shell may see.
+    ``download_seconds``: the longest that fetching one new version may take; what was fetched is kept, the next try
+    goes on from there. ``prove_seconds``: how soon a new version must have reached the site, else the client goes back.
     """
 
     shell: tuple[str, ...] = ()
@@ -19,3 +21,5 @@ class ClientSettings:
     update_hours: float = 24.0
     sessions: int = 32
     environment: tuple[str, ...] = ()
+    download_seconds: float = 600.0
+    prove_seconds: float = 120.0

@@ -10,6 +10,7 @@ from pathlib import Path
 from staffetta.kernel.errors import InvalidInput, NotFound
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
+_OPTIONAL = frozenset({"shared_address", "shared_interface"})
 
 
 class NotAnAppliance(NotFound):
@@ -42,6 +43,11 @@ class AppliancePaths:
     def control_socket(self) -> Path:
         """Base's own local door, held by keeper."""
         return self.root / "run" / "control.sock"
+
+    @property
+    def site_door_socket(self) -> Path:
+        """Base's local door for the site's pair job, held by keeper."""
+        return self.root / "run" / "site-door.sock"
 
     def releases(self, program: str) -> Path:
         """The release directories of `base` or `site`, and `current`."""
@@ -94,7 +100,10 @@ class AppliancePaths:
 
 @dataclass(frozen=True, slots=True)
 class ApplianceDescription:
-    """What an appliance is: fixed when it is made, readable by all its programs."""
+    """What an appliance is: fixed when it is made, readable by all its programs.
+
+    `shared_address` follows the primary of a pair; base puts it on `shared_interface`, or leaves that to others.
+    """
 
     name: str
     hostname: str
@@ -102,10 +111,12 @@ class ApplianceDescription:
     site_url: str
     addresses: tuple[str, ...]
     update_server: str
+    shared_address: str | None = None
+    shared_interface: str | None = None
 
     def to_bytes(self) -> bytes:
-        """The content of `appliance.json`."""
-        body = {one.name: getattr(self, one.name) for one in fields(self)}
+        """The content of `appliance.json`; what is not set is not there."""
+        body = {one.name: getattr(self, one.name) for one in fields(self) if getattr(self, one.name) is not None}
         return json.dumps(body, indent=2).encode() + b"\n"
 
 
@@ -117,8 +128,9 @@ def read_description(paths: AppliancePaths) -> ApplianceDescription:
         raise NotAnAppliance(f"{paths.root} holds no appliance; make one with `staffetta appliance init`.") from None
     except ValueError as error:
         raise BadDescription(f"{paths.description} is damaged: {error}") from error
-    texts = {one.name: raw.get(one.name) if isinstance(raw, dict) else None for one in fields(ApplianceDescription)}
-    addresses = texts.pop("addresses")
+    known = {one.name: raw.get(one.name) if isinstance(raw, dict) else None for one in fields(ApplianceDescription)}
+    addresses = known.pop("addresses")
+    texts = {name: value for name, value in known.items() if value is not None or name not in _OPTIONAL}
     wrong = [name for name, value in texts.items() if not isinstance(value, str) or not value]
     if not isinstance(addresses, list) or not all(isinstance(one, str) for one in addresses):
         wrong.append("addresses")

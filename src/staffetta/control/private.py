@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import aiohttp
 from aiohttp import web
 
+from staffetta.control.appliance import from_json
 from staffetta.kernel.errors import Damaged, Unavailable
 from staffetta.kernel.log import get_logger
 
@@ -49,6 +50,8 @@ class Facts:
     clients_online: int | None = None
     requests_under_way: int | None = None
     database_bytes: int | None = None  # what a copy of its database takes on the appliance's disk
+    role: str | None = None  # what the site's appliance is in a failover pair: alone, primary or backup
+    role_term: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,38 +133,14 @@ def _listen(path: Path) -> socket.socket:
 
 async def facts(socket_path: Path, timeout: float = 5.0) -> Facts:  # noqa: ASYNC109 - for the whole answer
     """Ask a generation for its facts. Raises PrivateUnreachable and BadPrivateAnswer."""
-    raw = await _ask("GET", socket_path, "/v1/facts", timeout)
-    try:
-        return Facts(
-            program=_typed(raw["program"], str),
-            generation=_typed(raw["generation"], str),
-            version=_typed(raw["version"], str),
-            sessions_live=_count(raw.get("sessions_live")),
-            clients_online=_count(raw.get("clients_online")),
-            requests_under_way=_count(raw.get("requests_under_way")),
-            database_bytes=_count(raw.get("database_bytes")),
-        )
-    except (KeyError, TypeError) as error:
-        raise BadPrivateAnswer(f"Facts on {socket_path} cannot be understood: {error!r}") from error
+    return _understood(Facts, await _ask("GET", socket_path, "/v1/facts", timeout), socket_path)
 
 
 async def prove(socket_path: Path, timeout: float = 30.0) -> Proof:  # noqa: ASYNC109 - for the whole answer
     """Let a generation prove itself. Raises PrivateUnreachable and BadPrivateAnswer; a bad proof is an answer."""
-    raw = await _ask("POST", socket_path, "/v1/prove", timeout)
-    try:
-        checks = tuple(
-            Check(
-                name=_typed(one["name"], str),
-                ok=_typed(one["ok"], bool),
-                detail=_typed(one["detail"], str),
-                milliseconds=float(one["milliseconds"]),
-            )
-            for one in _typed(raw["checks"], list)
-        )
-        # `ok` is judged again here, so that a generation cannot be better than its checks.
-        return Proof(_typed(raw["ok"], bool) and Proof.of(checks).ok, checks)
-    except (KeyError, TypeError, ValueError) as error:
-        raise BadPrivateAnswer(f"The proof on {socket_path} cannot be understood: {error!r}") from error
+    proof = _understood(Proof, await _ask("POST", socket_path, "/v1/prove", timeout), socket_path)
+    # `ok` is judged again here, so that a generation cannot be better than its checks.
+    return Proof(proof.ok and Proof.of(proof.checks).ok, proof.checks)
 
 
 async def _ask(method: str, socket_path: Path, path: str, seconds: float) -> Mapping[str, Any]:
@@ -187,11 +166,8 @@ async def _ask(method: str, socket_path: Path, path: str, seconds: float) -> Map
     return raw
 
 
-def _typed(value: object, kind: type[T]) -> T:
-    if not isinstance(value, kind):
-        raise TypeError(f"{value!r:.40} is not {kind.__name__}")
-    return value
-
-
-def _count(value: object) -> int | None:
-    return None if value is None else _typed(value, int)
+def _understood(kind: type[T], raw: Mapping[str, Any], socket_path: Path) -> T:
+    try:
+        return from_json(kind, raw)
+    except Damaged as error:
+        raise BadPrivateAnswer(f"What {socket_path} answered cannot be understood: {error.message}") from error

@@ -28,6 +28,7 @@ _ACCEPTS_AT_ONCE: Final = 16
 """Connections taken in one turn of the loop, so that a herd does not keep others from being served."""
 
 _FULL_PAUSE_SECONDS: Final = 0.5
+_FULL_TRIES: Final = 20
 _SWEEP_SECONDS: Final = 1.0
 _POLL_SECONDS: Final = 0.05
 _TLS_CLOSE_SECONDS: Final = 30.0
@@ -76,13 +77,13 @@ class Door:
     async def set_sockets(self, sockets: Iterable[socket.socket]) -> None:
         """Accept on exactly these listening sockets from now on; takes over the objects given.
 
-        A descriptor of a socket that is already served is closed; sockets no longer named are no longer accepted
-        on, their established connections stay.
+        A descriptor of a socket that is already served is closed. A socket no longer named was closed by keeper, so
+        nobody else takes what waits in its queue: that is accepted here, to the last, before it is closed.
+        Established connections stay.
         """
         await self._start()
         wanted = {os.fstat(sock.fileno()).st_ino: sock for sock in sockets}
-        for inode in self._listeners.keys() - wanted.keys():
-            self._forget(self._listeners.pop(inode))
+        leaving = [self._listeners.pop(inode) for inode in self._listeners.keys() - wanted.keys()]
         for inode, sock in wanted.items():
             if inode in self._listeners:
                 if sock is not self._listeners[inode]:
@@ -90,6 +91,8 @@ class Door:
                 continue
             self._listeners[inode] = sock
             self._listen(sock)
+        for sock in leaving:
+            await self._empty(sock)
 
     async def add_private(self, path: Path, mode: int = 0o660) -> None:
         """Accept TLS on a Unix socket at ``path`` too, from now to ``close``: for probes before activation."""
@@ -174,20 +177,44 @@ class Door:
         asyncio.get_running_loop().remove_reader(sock.fileno())
         sock.close()
 
+    async def _empty(self, listener: socket.socket) -> None:
+        """Accept all that is queued, then close; what is out of descriptors for too long is given up."""
+        asyncio.get_running_loop().remove_reader(listener.fileno())
+        tries = _FULL_TRIES
+        try:
+            while tries:
+                try:
+                    if not self._take(listener):
+                        return
+                    await asyncio.sleep(0)
+                except OSError as error:
+                    tries -= 1
+                    _log.error("connections wait in a queue that is about to close: %s", error)
+                    await asyncio.sleep(_FULL_PAUSE_SECONDS)
+        finally:
+            listener.close()
+
     def _accept(self, listener: socket.socket) -> None:
+        try:
+            self._take(listener)
+        except OSError as error:
+            self._pause(listener, error)
+
+    def _take(self, listener: socket.socket) -> bool:
+        """Accept a few; whether there may be more. Raises OSError when this process is out of something."""
         loop = asyncio.get_running_loop()
         for _ in range(_ACCEPTS_AT_ONCE):
             try:
                 accepted, _ = listener.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
-            except OSError as error:
-                self._pause(listener, error)
-                return
+            except (InterruptedError, ConnectionAbortedError):
+                return True
+            except BlockingIOError:
+                return False
             accepted.setblocking(False)
             task = loop.create_task(self._establish(accepted))
             self._handshakes.add(task)
             task.add_done_callback(self._handshakes.discard)
+        return True
 
     def _pause(self, listener: socket.socket, error: OSError) -> None:
         """Out of descriptors or memory: leave connections in the kernel's queue for a moment."""
@@ -197,7 +224,7 @@ class Door:
 
         def resume() -> None:
             self._resumes.discard(timer)
-            if listener.fileno() >= 0:
+            if listener in (*self._listeners.values(), *self._private.values()):
                 loop.add_reader(listener.fileno(), self._accept, listener)
 
         timer = loop.call_later(_FULL_PAUSE_SECONDS, resume)

@@ -1,8 +1,11 @@
 """Files that survive a power cut: written beside, synced, renamed, their folder synced."""
 
+import contextlib
 import hashlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from staffetta.kernel.ids import new_id
 
@@ -23,6 +26,32 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
+            file.flush()
+            os.fchmod(file.fileno(), mode)
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+    sync_directory(path.parent)
+
+
+def replace_link(path: Path, target: str) -> None:
+    """Make the symbolic link ``path`` lead to ``target``, in one rename that a power cut cannot halve."""
+    beside = path.with_name(f".{path.name}-{new_id()}")
+    beside.symlink_to(target)
+    beside.replace(path)
+    sync_directory(path.parent)
+
+
+@contextlib.contextmanager
+def appearing_whole(path: Path, mode: int = 0o600) -> Iterator[BinaryIO]:
+    """Open a file that is written beside ``path`` and appears there when the block ends without an error, synced."""
+    beside = path.with_name(f".{path.name}.{new_id()}")
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
             file.flush()
             os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from staffetta.kernel.files import sha256_of, sync_directory
+from staffetta.kernel.files import replace_link, sha256_of, sync_directory
 from staffetta.kernel.ids import new_id
 from staffetta.packages import Link, Manifest, PackageInfo, RegularFile, Version, parse_version
 from staffetta.packages.errors import DocumentInvalid
@@ -114,10 +114,7 @@ class ReleaseTree:
     def flip(self, version: Version) -> None:
         """Make ``current`` lead to a release, in one rename that a power cut cannot halve."""
         self.path(version)
-        beside = self.root / f"{_FLIPPING}{new_id()}"
-        beside.symlink_to(str(version))
-        beside.replace(self.root / CURRENT)
-        sync_directory(self.root)
+        replace_link(self.root / CURRENT, str(version))
 
     def remove(self, version: Version) -> None:
         """Remove a release; raises ``ReleaseInUse`` for the current one."""

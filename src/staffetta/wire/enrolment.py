@@ -108,7 +108,8 @@ class UpdateAction(StrEnum):
 class UpdateQuestion:
     """POST /client/update, format 1, frozen: which version should I be? Needs no login.
 
-    ``client`` is the client's id or "" when it has none; ``kind`` its role ("jump-client", "console").
+    ``client`` is the client's id or "" when it has none; ``kind`` its role ("jump-client", "console"). ``failed``
+    (added later) is a version that it went back from and does not want for now, or "".
     """
 
     client: Annotated[str, Size(0, 128)]
@@ -116,6 +117,7 @@ class UpdateQuestion:
     version: Name
     platform: Name
     format: _Format1 = 1
+    failed: Annotated[str, Size(0, 256)] = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +144,10 @@ _H = TypeVar("_H")
 
 def to_body(message: HttpMessage) -> bytes:
     """The JSON body of an HTTP request or answer."""
-    return json.dumps(wire_fields.write(message), separators=(",", ":"), sort_keys=True).encode("utf-8")
+    fields = wire_fields.write(message)
+    if isinstance(message, UpdateQuestion) and not message.failed:
+        del fields["failed"]  # the question as the first version asked it
+    return json.dumps(fields, separators=(",", ":"), sort_keys=True).encode("utf-8")
 
 
 def from_body(cls: type[_H], body: bytes) -> _H:

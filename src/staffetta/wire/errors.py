@@ -69,6 +69,16 @@ class NotProven(WireError):
     exit_status = 3
 
 
+class LaterTerm(NotProven):
+    """A ticket that holds, of a later role term than this appliance's: another appliance is the primary by now."""
+
+    code = "later-term"
+
+    def __init__(self, term: int) -> None:
+        super().__init__("The ticket is of a later role term than this appliance's.")
+        self.term = term
+
+
 class HoldExceeded(WireError):
     """More was given to send than may be kept: the caller did not look at ``writable`` or ``room``."""
 

@@ -11,6 +11,7 @@ PING_SECONDS: Final = 1.0
 DEAD_SECONDS: Final = 2.0
 GIVE_UP_SECONDS: Final = 300.0
 RETRY_DELAYS: Final = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 2.0)
+POINTED_DELAYS: Final = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.0, 6.0, 12.0)
 
 
 class Liveness:
@@ -47,27 +48,33 @@ class Liveness:
 class Reconnect:
     """How long to wait before each attempt: at once, 50 ms, 100, 200 … 2 s, each with jitter; and when to give up.
 
-    ``give_up_after`` seconds without any success ends it (None: never, for a Jump Client's presence).
+    ``give_up_after`` seconds without any success ends it (None: never, for a Jump Client's presence). Who is pointed
+    elsewhere again and again waits up to 12 s: there is no primary now, and every question costs a handshake.
     """
 
-    __slots__ = ("_attempt", "_final", "_give_up_after", "_last_success")
+    __slots__ = ("_attempt", "_final", "_give_up_after", "_last_success", "_pointed")
 
     def __init__(self, now: float, give_up_after: float | None = GIVE_UP_SECONDS) -> None:
         self._attempt = 0
         self._final: int | None = None
         self._give_up_after = give_up_after
         self._last_success = now
+        self._pointed = 0
 
     def delay(self, jitter: float) -> float:
         """Seconds to wait before the next attempt, from half to the whole of the step; ``jitter`` is within [0, 1]."""
-        step = RETRY_DELAYS[min(self._attempt, len(RETRY_DELAYS) - 1)]
+        step = max(_step(RETRY_DELAYS, self._attempt), _step(POINTED_DELAYS, self._pointed))
         self._attempt += 1
         return step * (1.0 - 0.5 * jitter)
 
     def succeeded(self, now: float) -> None:
         """The gateway took the connection (``attached`` or ``welcome``): start from the first delay next time."""
-        self._attempt = 0
+        self._attempt = self._pointed = 0
         self._last_success = now
+
+    def pointed(self) -> None:
+        """An appliance that serves nobody has answered, and named another."""
+        self._pointed += 1
 
     def failed(self, code: int | None = None) -> None:
         """An attempt or connection ended; ``code`` is the WebSocket close code, if there was one."""
@@ -81,3 +88,7 @@ class Reconnect:
         if self._give_up_after is not None and now - self._last_success >= self._give_up_after:
             return f"no connection for {self._give_up_after:.0f} seconds"
         return None
+
+
+def _step(delays: tuple[float, ...], number: int) -> float:
+    return delays[min(number, len(delays) - 1)]

@@ -89,6 +89,21 @@ class MoveAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class PointedElsewhere:
+    """The gateway at this connection, which is not attached, serves nobody: dial where its move says."""
+
+    connection: int
+    move: messages.Move
+
+
+@dataclass(frozen=True, slots=True)
+class StatementChanged:
+    """Verify and adopt this statement of the site."""
+
+    statement: str
+
+
+@dataclass(frozen=True, slots=True)
 class ConnectionLost:
     """The current connection was silent too long and is being closed: dial the next address."""
 
@@ -102,7 +117,18 @@ class SessionOver:
     reason: str
 
 
-Event = SessionJoined | Arrived | PeerChanged | Resumed | TicketChanged | MoveAsked | ConnectionLost | SessionOver
+Event = (
+    SessionJoined
+    | Arrived
+    | PeerChanged
+    | Resumed
+    | TicketChanged
+    | MoveAsked
+    | PointedElsewhere
+    | StatementChanged
+    | ConnectionLost
+    | SessionOver
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,6 +323,8 @@ class SessionEnd:
             case messages.Ended(reason):
                 self.over = reason or "ended"
                 return [SessionOver(self.over)]
+            case messages.Move() if self.current is None or connection > self.current:
+                return [PointedElsewhere(connection, message)]
             case _ if connection != self.current:
                 return []
             case messages.Peer(present):
@@ -306,6 +334,8 @@ class SessionEnd:
                 return self._synchronised(_positions(expect), _positions(consumed))
             case messages.NewTicket(ticket):
                 return [TicketChanged(ticket)]
+            case messages.NewStatement(statement):
+                return [StatementChanged(statement)]
             case messages.Move():
                 return [MoveAsked(message)]
             case _:

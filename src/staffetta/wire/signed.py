@@ -92,7 +92,8 @@ class Statement:
 
     ``certificates`` are the SHA-256 of the leaf certificates (DER) it answers with; ``addresses`` are "host:port", the
     shared name and each appliance's own; ``sequence`` rises with every statement of a term, ``term`` with every change
-    of the primary. ``issued`` is in seconds since 1970.
+    of the primary. ``issued`` is in seconds since 1970. ``appliance`` says which one of a pair signed it ("" by an
+    older release): the two number their statements without asking each other.
     """
 
     site: Id
@@ -101,6 +102,7 @@ class Statement:
     term: Counter
     sequence: Counter
     issued: _Seconds
+    appliance: Annotated[str, Size(0, 128)] = ""
 
     def sign(self, key: SigningKey) -> str:
         """The token that clients verify."""

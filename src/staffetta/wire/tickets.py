@@ -1,7 +1,8 @@
 """Tickets: who may attach as which end of which session; and the proofs made and checked at hello and attach.
 
 A ticket is bound to a session, an end and that end's key; without the key it is worth nothing (a stolen or replayed
-one is refused). It lives five minutes and is renewed every two on the live connection.
+one is refused). It lives five minutes and is renewed every two on the live connection. It also says what the session
+is, so that an appliance that has never heard of the session can take it up from the ends.
 """
 
 from dataclasses import dataclass
@@ -9,8 +10,8 @@ from datetime import datetime, timedelta
 from typing import Annotated, Final
 
 from staffetta.wire import fields as wire_fields
-from staffetta.wire.errors import NotProven
-from staffetta.wire.fields import Counter, Id, Key, Range
+from staffetta.wire.errors import LaterTerm, NotProven
+from staffetta.wire.fields import Counter, Id, Key, Name, Range
 from staffetta.wire.identity import Purpose, SigningKey, check_proof
 from staffetta.wire.messages import Attach, ConsoleHello, EndName, JumpClientHello
 from staffetta.wire.signed import Credential, Typ, claims_of, read_credential, seconds, sign
@@ -20,35 +21,53 @@ TICKET_RENEWAL: Final = timedelta(minutes=2)
 
 
 @dataclass(frozen=True, slots=True)
+class About:
+    """What a session is: whose, with which Jump Client (ids), and since when (milliseconds since 1970)."""
+
+    rep: Id
+    client: Id
+    kind: Name
+    recorded: bool
+    opened: Annotated[int, Range(0, 253_402_300_799_999)]
+
+
+@dataclass(frozen=True, slots=True)
 class Ticket:
-    """The claims of a ticket; ``exp`` in seconds since 1970, ``term`` the site's role term when it was made."""
+    """The claims of a ticket; ``exp`` in seconds since 1970, ``term`` the site's role term when it was made.
+
+    ``about`` is None in a ticket of an older release, and in a probe's.
+    """
 
     session: Id
     end: EndName
     key: Key
     term: Counter
     exp: Annotated[int, Range(0, 253_402_300_799)]
+    about: About | None = None
 
     def sign(self, site: SigningKey) -> str:
         """The token that the end shows."""
         return sign(Typ.TICKET, wire_fields.write(self), site)
 
 
-def make_ticket(session: str, end: EndName, end_key: bytes, term: int, now: datetime, site: SigningKey) -> str:
+def make_ticket(
+    session: str,
+    end: EndName,
+    end_key: bytes,
+    term: int,
+    now: datetime,
+    site: SigningKey,
+    about: About | None = None,
+) -> str:
     """A ticket good for ``TICKET_LIFE`` from ``now``."""
-    return Ticket(session, end, end_key, term, seconds(now + TICKET_LIFE)).sign(site)
+    return Ticket(session, end, end_key, term, seconds(now + TICKET_LIFE), about).sign(site)
 
 
-def read_ticket(token: str, site_key: bytes, now: datetime, term: int) -> Ticket:
-    """A verified ticket that has not expired.
-
-    Raises NotProven, also for a ticket of a higher term than the site's own: then this appliance is not the primary.
-    """
+def read_ticket(token: str, site_key: bytes, now: datetime) -> Ticket:
+    """A verified ticket that has not expired. Raises NotProven."""
     ticket = claims_of(Ticket, Typ.TICKET, token, site_key)
     if now.timestamp() >= ticket.exp:
         raise NotProven("The ticket has expired.")
-    if ticket.term > term:
-        raise NotProven("The ticket is of a later role term than this appliance's.")
     return ticket
 
 
@@ -67,14 +86,17 @@ def make_attach(
 
 
 def check_attach(attach: Attach, nonce: bytes, certificate: bytes, site_key: bytes, now: datetime, term: int) -> Ticket:
-    """The ticket of an attach whose signature, time and proof of key hold. Raises NotProven.
+    """The ticket of an attach whose signature, time and proof of key hold. Raises NotProven; and LaterTerm for one that
+    holds but is of a higher term than the appliance's own: then this appliance is not the primary.
 
     ``certificate`` is the SHA-256 of the leaf that the gateway answered this connection with. The counter is proven
     with it; that it is above the highest seen is for the caller to check (4409).
     """
-    ticket = read_ticket(attach.ticket, site_key, now, term)
+    ticket = read_ticket(attach.ticket, site_key, now)
     subject = attach.ticket.encode("utf-8")
     check_proof(ticket.key, attach.proof, Purpose.ATTACH, nonce, certificate, subject, attach.counter)
+    if ticket.term > term:
+        raise LaterTerm(ticket.term)
     return ticket
 
 

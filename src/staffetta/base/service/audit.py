@@ -1,4 +1,4 @@
-"""The audit log of the control socket: one JSON line per request, with the peer the kernel vouches for.
+"""The audit log of base's local sockets: one JSON line per request, with the peer the kernel vouches for.
 
 `base/audit.jsonl` is base's only; a file that has grown past its size becomes `audit.jsonl.1` and so on. What changes
 something has two lines: one on the disk before it is tried, one with its status before it is answered.
@@ -38,10 +38,11 @@ class Peer:
 
 
 class AuditLog:
-    """Appends lines; one per appliance, written by whichever generation of base answers."""
+    """Appends lines about one socket; one file per appliance, written by whichever generation of base answers."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, socket_name: str = "control") -> None:
         self._path = path
+        self._socket = socket_name
 
     def write(
         self, at: datetime, peer: Peer | None, actor: str, method: str, path: str, status: int | None, *, durable: bool
@@ -56,6 +57,7 @@ class AuditLog:
             "uid": None if peer is None else peer.uid,
             "gid": None if peer is None else peer.gid,
             "actor": actor,
+            "socket": self._socket,
             "method": method,
             "path": path,
             "status": status,

@@ -19,16 +19,19 @@ from staffetta.base.installs.record import JobRecord
 from staffetta.base.installs.service import Installs, Wanted
 from staffetta.base.installs.states import InstallState
 from staffetta.base.installs.steps import ApplianceSteps
+from staffetta.base.pairing.service import Pairing
+from staffetta.base.service import control, site_door
 from staffetta.base.service.audit import AuditLog
 from staffetta.base.service.control import ControlServer
 from staffetta.base.service.proof import BaseProof
+from staffetta.base.service.site_door import SiteDoorServer
 from staffetta.base.status import StatusService
 from staffetta.base.updates.service import UpdateService
 from staffetta.control import private
 from staffetta.control.child import KeeperChannel, KeptSocket
 from staffetta.control.paths import AppliancePaths, ProcessEnvironment, read_description
 from staffetta.control.private import Facts
-from staffetta.control.verbs import KeeperVerbs
+from staffetta.control.verbs import KeeperVerbs, ListenOptions
 from staffetta.front.certificates import CertificateStore
 from staffetta.front.door import Door
 from staffetta.front.passing import pages_to
@@ -42,7 +45,7 @@ from staffetta.releases import ReleaseTree
 
 _log = get_logger(__name__)
 
-CONTROL_SOCKET: Final = "control"
+LOCAL_SOCKETS: Final = frozenset({control.SOCKET, site_door.SOCKET})
 PRIVATE_DOOR: Final = "door.sock"
 WEB_SOCKET: Final = "web.sock"
 
@@ -68,15 +71,20 @@ class BaseService:
         )
         (paths.base / "journal").mkdir(mode=0o700, exist_ok=True)
         journal = InstallJournal(paths.base / "journal", gate_from_environment())
-        keeper = KeeperVerbs(channel)
+        self._keeper = keeper = KeeperVerbs(channel)
         steps = ApplianceSteps(paths, keeper, private, self._updates)
         limits = load_section(Limits, paths.settings, "installs")
         self._installs = Installs(journal, steps, limits, follow=self._next_from_bundle)
         status = StatusService(paths, description, keeper, private, self._installs, self._updates)
-        audit = AuditLog(paths.base / "audit.jsonl")
-        self._control = ControlServer(status, self._installs, self._updates, self.certificates, audit)
+        audit = paths.base / "audit.jsonl"
+        self._pairing = Pairing.of(paths, description, keeper, status, self._installs, self._updates)
+        self._local = (
+            ControlServer(status, self._installs, self._updates, self.certificates, self._pairing, AuditLog(audit)),
+            SiteDoorServer(self._pairing, AuditLog(audit, site_door.SOCKET)),
+        )
         self._proof = BaseProof(paths, description, environment.run / PRIVATE_DOOR, self._updates, journal)
         self._private: web.AppRunner | None = None
+        self._opening: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Serve the private sockets: this generation can be asked, and can prove itself."""
@@ -90,19 +98,25 @@ class BaseService:
         """Take the sockets; the journal as soon as the generation before has let go of it."""
         await self.sockets(sockets)
         self._installs.take_over()
+        self._pairing.following.start()
+        if not any(one.name == site_door.SOCKET for one in sockets):
+            self._opening = asyncio.create_task(self._open_site_door())
         last = next(reversed(self._installs.journal.jobs.values()), None)
         await asyncio.to_thread(self._updates.forget_uploads, None if last is None else last.bundle)
         _log.info("active", extra={"sockets": [one.name for one in sockets]})
 
     async def sockets(self, sockets: Sequence[KeptSocket]) -> None:
         """Accept on exactly these."""
-        await self._control.accept_on([one.sock for one in sockets if one.name == CONTROL_SOCKET])
-        await self._door.set_sockets([one.sock for one in sockets if one.name != CONTROL_SOCKET])
+        for server in self._local:
+            await server.accept_on([one.sock for one in sockets if one.name == server.name])
+        await self._door.set_sockets([one.sock for one in sockets if one.name not in LOCAL_SOCKETS])
 
     async def deactivate(self) -> None:
         """Give up sockets and journal; streams of jobs end with `moved`."""
         await self._door.stop_accepting()
-        await self._control.stop_accepting()
+        for server in self._local:
+            await server.stop_accepting()
+        await self._pairing.following.stop()
         await self._installs.let_go()
         _log.info("no longer active")
 
@@ -110,8 +124,20 @@ class BaseService:
         """End what is established, in good order."""
         await self.deactivate()
         cut = await self._door.drain(seconds)
-        await self._control.close()
+        for server in self._local:
+            await server.close()
         _log.info("drained", extra={"cut": cut})
+
+    async def _open_site_door(self) -> None:
+        """Let keeper open the site door, on an appliance that was laid out before there was one."""
+        paths = self._environment.paths
+        options = ListenOptions(mode=0o660, group=paths.site.stat().st_gid or None)
+        try:
+            await self._keeper.listen(
+                site_door.SOCKET, "base", "service", str(paths.site_door_socket), persist=True, options=options
+            )
+        except StaffettaError as error:
+            _log.error("the site door cannot be opened: %s", error.message)
 
     async def _facts(self) -> Facts:
         return Facts(

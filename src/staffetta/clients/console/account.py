@@ -86,7 +86,8 @@ async def sign_in(
         user, password = ask()
         key = state.key_or_new(KEY_FILE)
         question = {"username": user, "password": password, "public_key": to_base64url(key.public)}
-        answer = object_in(await network.request("POST", SIGN_IN_PATH, peer, json.dumps(question).encode()))
+        body = json.dumps(question).encode()
+        answer = object_in(await network.ask_primary(SIGN_IN_PATH, peer, lambda _: body))
     credential = answer.get("credential")
     if not isinstance(credential, str):
         raise UnreadableAnswer("The site's answer to the sign-in holds no credential.")

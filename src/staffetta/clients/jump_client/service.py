@@ -4,18 +4,20 @@ import asyncio
 import contextlib
 import signal
 
-from staffetta.clients.installed import UPDATE_FILE, InstalledClient, platform_facts, running_version
+from staffetta.clients.installed import InstalledClient, platform_facts, running_version
 from staffetta.clients.jump_client.hosting import host
 from staffetta.clients.runtime.link import Link
 from staffetta.clients.runtime.network import Network, jitter
 from staffetta.clients.runtime.presence import Presence
-from staffetta.clients.update_question import UpdateAsker
+from staffetta.clients.updating.following import Follower
+from staffetta.clients.updating.starting import Updates
 from staffetta.kernel.log import get_logger
 from staffetta.wire import messages, tickets
-from staffetta.wire.enrolment import UpdateQuestion
 
-CAPABILITIES = ("shell", "resume")
+CAPABILITIES = ("shell", "files", "resume")
+KINDS = frozenset(messages.SessionKind)
 ROLE = "jump-client"
+STATUS = "client-status"
 STOP_SECONDS = 5.0
 
 _log = get_logger(__name__)
@@ -24,19 +26,21 @@ _log = get_logger(__name__)
 class JumpClient:
     """One running Jump Client."""
 
-    def __init__(self, client: InstalledClient, network: Network) -> None:
+    def __init__(self, client: InstalledClient, network: Network, updates: Updates | None) -> None:
         self._client = client
         self._network = network
         self._version = running_version()
         self._sessions: dict[str, asyncio.Task[None]] = {}
-        question = UpdateQuestion(client.id, ROLE, self._version, platform_facts()["system"])
-        every = client.settings.update_hours * 3600
-        self._asker = UpdateAsker(network, question, client.state, UPDATE_FILE, every)
+        self._presence = Presence(network, self._hello, self._welcomed, self._arrived)
+        self._site_can: tuple[str, ...] = ()
+        self._follower = Follower(
+            client, network, ROLE, self._version, updates, lambda: bool(self._sessions), self._tell_status
+        )
 
     async def run(self) -> None:
-        """Work until cancelled. Raises AccessRevoked when the site has struck this client off."""
-        presence = Presence(self._network, self._hello, self._welcomed, self._arrived)
-        tasks = [asyncio.create_task(presence.run()), asyncio.create_task(self._asker.run(jitter))]
+        """Work until cancelled, or until another release is to run. Raises AccessRevoked when the site has struck
+        this client off."""
+        tasks = [asyncio.create_task(self._presence.run()), asyncio.create_task(self._follower.run(jitter))]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -55,8 +59,15 @@ class JumpClient:
             self._client.key,
             self._version,
             CAPABILITIES,
-            {"sessions": str(len(self._sessions)), **platform_facts()},
+            self._status(),
         )
+
+    def _status(self) -> dict[str, str]:
+        return {"sessions": str(len(self._sessions)), **platform_facts(), **self._follower.details()}
+
+    def _tell_status(self) -> None:
+        if STATUS in self._site_can:
+            self._presence.say(messages.ClientStatus(self._status()))
 
     def _welcomed(self, welcome: messages.Welcome) -> None:
         _log.info(
@@ -67,14 +78,15 @@ class JumpClient:
                 "capabilities": list(welcome.capabilities),
             },
         )
-        self._asker.site_is(welcome.site_version)
+        self._site_can = welcome.capabilities
+        self._follower.site_is(welcome.site_version)
 
     def _arrived(self, message: messages.Message | messages.Unknown) -> None:
         if isinstance(message, messages.Invite):
             self._invited(message)
 
     def _invited(self, invite: messages.Invite) -> None:
-        if invite.session in self._sessions or invite.kind != "shell":
+        if self._follower.leaving or invite.session in self._sessions or invite.kind not in KINDS:
             return
         if len(self._sessions) >= self._client.settings.sessions:
             _log.warning("too many sessions; an invitation is not followed", extra={"session": invite.session})
@@ -87,16 +99,23 @@ class JumpClient:
         del self._sessions[session]
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("a session failed", exc_info=error, extra={"session": session})
+        self._follower.session_ended()
 
 
-async def serve(client: InstalledClient) -> None:
-    """Run a Jump Client until SIGTERM or SIGINT. Raises AccessRevoked when the site has struck it off."""
+async def serve(client: InstalledClient, updates: Updates | None = None) -> bool:
+    """Run a Jump Client until SIGTERM or SIGINT; True when another release of it is to run instead.
+
+    Raises AccessRevoked when the site has struck it off.
+    """
     async with Network(client.site.book(), client.remember, client.settings.dial_seconds) as network:
-        work = asyncio.create_task(JumpClient(client, network).run())
+        work = asyncio.create_task(JumpClient(client, network, updates).run())
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, work.cancel)
         _log.info("Jump Client starts", extra={"client": client.id, "version": running_version()})
+        again = False
         with contextlib.suppress(asyncio.CancelledError):
             await work
+            again = True
         _log.info("Jump Client stops", extra={"client": client.id})
+    return again

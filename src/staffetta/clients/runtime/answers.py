@@ -7,6 +7,7 @@ from staffetta.clients.errors import (
     AccessRevoked,
     ClientError,
     ClockWrong,
+    Elsewhere,
     PasswordChangeNeeded,
     SiteRefused,
     UnreadableAnswer,
@@ -51,5 +52,7 @@ def refusal_in(body: bytes, status: int) -> ClientError:
             return AccessRevoked(said)
         case "clock-wrong":
             return ClockWrong(said)
+        case "elsewhere":
+            return Elsewhere(said, str(fields.get("statement", "")))
         case _:
             return SiteRefused(code or f"http-{status}", f"The site refuses: {said}")

@@ -12,24 +12,27 @@ import hashlib
 import os
 import random
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Final, Self
 
 import aiohttp
 
-from staffetta.clients.errors import ClientError, SiteUnreachable, UnreadableAnswer, WrongSite
+from staffetta.clients.errors import ClientError, Elsewhere, SiteUnreachable, UnreadableAnswer, WrongSite
 from staffetta.clients.runtime.answers import refusal_in, text_in
 from staffetta.clients.runtime.link import CLOSE_SECONDS, Link, LinkClosed, next_message
 from staffetta.wire import frames, messages
 from staffetta.wire.addresses import AddressBook
 from staffetta.wire.errors import CloseCode, FrameError, NotProven
 from staffetta.wire.identity import HASH_BYTES, certificate_sha256
+from staffetta.wire.signed import read_statement
 
 MAX_ANSWER: Final = 65_536
 REQUEST_SECONDS: Final = 20.0
 STAGGER_SECONDS: Final = 0.3
+NAMED_SECONDS: Final = 1.0
+"""How long an address that a move has named is waited for before others are tried: they would only point to it."""
 STATEMENT_PATH: Final = "/client/statement"
 
 
@@ -74,6 +77,16 @@ class Network:
         """Return an address book of one's own: each place that is held goes its own way through the addresses."""
         return AddressBook(self.book.site_key, self.book.addresses, self.book.token)
 
+    def follow(self, route: AddressBook, move: messages.Move, pointed_by: str | None = None) -> bool:
+        """Let a route go where a ``move`` says; False, with nothing changed, for one of an older term than known.
+
+        Raises WrongSite if its statement is not the site's.
+        """
+        self.adopt(move.statement)
+        if self.book.token is not None:
+            route.adopt(self.book.token)
+        return route.follow(move.addresses, move.term, pointed_by)
+
     async def open(self, path: str, route: AddressBook, stagger: float = STAGGER_SECONDS) -> Link:
         """Return a link to the first address that proves itself, the next one being tried after ``stagger`` seconds.
 
@@ -83,6 +96,7 @@ class Network:
             route.adopt(self.book.token)
         order = list(route.addresses)
         first = route.next()
+        patience = max(stagger, NAMED_SECONDS) if route.named else stagger
         order.remove(first)
         order.insert(0, first)
         attempts: list[tuple[str, ClientError]] = []
@@ -96,8 +110,9 @@ class Network:
                     pending.add(task)
                     names[task] = address
                 done, pending = await asyncio.wait(
-                    pending, timeout=stagger if order else None, return_when=asyncio.FIRST_COMPLETED
+                    pending, timeout=patience if order else None, return_when=asyncio.FIRST_COMPLETED
                 )
+                patience = stagger
                 for task in done:
                     error = task.exception()
                     if error is None:
@@ -183,6 +198,44 @@ class Network:
         async with self._answer(method, path, peer, body) as answer:
             return await _limited(answer)
 
+    async def resume(self, path: str, peer: "Peer", destination: Path, most: int) -> None:
+        """Fetch a file into ``destination``, going on behind what is there; more than ``most`` bytes are refused.
+
+        What has arrived is kept when the connection breaks. Whether it is the right file, the caller finds out.
+        """
+        have = await asyncio.to_thread(lambda: destination.stat().st_size if destination.exists() else 0)
+        if have == most:
+            return
+        headers = {"Range": f"bytes={have}-", "Accept-Encoding": "identity"}
+        async with self._answer("GET", path, peer, None, headers, (200, 206)) as answer:
+            begin = f"bytes {have}-"
+            goes_on = answer.status == 206 and answer.headers.get("Content-Range", "").startswith(begin)
+            with destination.open("ab" if goes_on else "wb") as file:
+                have = have if goes_on else 0
+                async for piece in answer.content.iter_chunked(1 << 18):
+                    have += len(piece)
+                    if have > most:
+                        raise UnreadableAnswer(f"The site sends more than the {most} bytes that it announced.")
+                    await asyncio.to_thread(file.write, piece)
+
+    async def ask_primary(self, path: str, peer: "Peer", body_for: Callable[["Peer"], bytes]) -> bytes:
+        """POST to a peer; if that points to the primary, to it, once. ``body_for`` makes the body for who is asked.
+
+        Raises what ``request`` raises, Elsewhere if there is no primary just now.
+        """
+        try:
+            return await self.request("POST", path, peer, body_for(peer))
+        except Elsewhere as pointer:
+            try:
+                pointed = read_statement(pointer.statement, self.book.site_key)
+            except NotProven as error:
+                raise WrongSite(f"{peer.address} points elsewhere without proof: {error.message}") from None
+            self.adopt(pointer.statement)
+            if not self.book.follow(pointed.addresses, pointed.term):
+                raise
+        primary = await self.trusted_peer()
+        return await self.request("POST", path, primary, body_for(primary))
+
     async def download(self, path: str, peer: "Peer", destination: Path) -> str:
         """Fetch a file into ``destination``; returns its SHA-256 as hex."""
         digest = hashlib.sha256()
@@ -195,9 +248,15 @@ class Network:
 
     @contextlib.asynccontextmanager
     async def _answer(
-        self, method: str, path: str, peer: "Peer", body: bytes | None
+        self,
+        method: str,
+        path: str,
+        peer: "Peer",
+        body: bytes | None,
+        more_headers: Mapping[str, str] = MappingProxyType({}),
+        statuses: tuple[int, ...] = (200,),
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        headers = {} if body is None else {"Content-Type": "application/json"}
+        headers = {**more_headers} if body is None else {**more_headers, "Content-Type": "application/json"}
         try:
             async with self._http.request(
                 method,
@@ -207,7 +266,7 @@ class Network:
                 ssl=peer,
                 allow_redirects=False,
             ) as answer:
-                if answer.status != 200:
+                if answer.status not in statuses:
                     raise refusal_in(await _limited(answer), answer.status)
                 yield answer
         except aiohttp.ServerFingerprintMismatch:

@@ -27,19 +27,30 @@ NOT_PROVEN_SECONDS: Final = 60.0
 
 _log = get_logger(__name__)
 
+
+class PointedElsewhere(SiteUnreachable):
+    """An appliance that serves nobody has answered; the route goes where it points."""
+
+
 Hello = Callable[[Link], messages.JumpClientHello | messages.ConsoleHello]
 
 
 async def come_online(
     network: Network, route: AddressBook, hello: Hello, stagger: float
 ) -> tuple[Link, messages.Welcome]:
-    """Open one connection and be welcomed. Raises what the site's refusal means, or SiteUnreachable."""
+    """Open one connection and be welcomed. Raises what the site's refusal means, or SiteUnreachable.
+
+    PointedElsewhere: the next attempt goes where the answer pointed.
+    """
     link = await network.open(CONNECT_PATH, route, stagger)
     try:
         link.send(messages.encode(hello(link)))
         async with asyncio.timeout(WELCOME_SECONDS):
-            welcome = await _welcome(link)
-        network.adopt(welcome.statement)
+            answer = await _answer(link)
+        if isinstance(answer, messages.Move):
+            network.follow(route, answer, link.address)
+            raise PointedElsewhere((link.address, "it is not the primary now"))
+        network.adopt(answer.statement)
     except TimeoutError:
         link.close(CloseCode.SILENT, "no welcome")
         raise SiteUnreachable((link.address, "no welcome in time")) from None
@@ -51,16 +62,17 @@ async def come_online(
         raise
     route.succeeded(link.address)
     network.book.succeeded(link.address)
-    return link, welcome
+    return link, answer
 
 
-async def _welcome(link: Link) -> messages.Welcome:
+async def _answer(link: Link) -> messages.Welcome | messages.Move:
+    """The welcome, or the pointer of an appliance that serves nobody."""
     refusal = messages.Refuse("closed")
     try:
         while True:
             frame = frames.decode(await link.receive())
             message = messages.parse(frame) if isinstance(frame, frames.Control) else None
-            if isinstance(message, messages.Welcome):
+            if isinstance(message, messages.Welcome | messages.Move):
                 return message
             if isinstance(message, messages.Refuse):
                 refusal = message
@@ -129,6 +141,11 @@ class Presence:
                 reader.cancel()
             await asyncio.gather(*self._readers, return_exceptions=True)
 
+    def say(self, message: messages.Message) -> None:
+        """Tell the gateway something on the connection that counts; nothing while there is none."""
+        if self._link is not None:
+            self._link.send(messages.encode(message))
+
     async def _attempt(self) -> None:
         await asyncio.sleep(self._reconnect.delay(jitter()))
         try:
@@ -140,6 +157,8 @@ class Presence:
             await asyncio.sleep(NOT_PROVEN_SECONDS * (0.5 + jitter()))
             return
         except ClientError as error:
+            if isinstance(error, PointedElsewhere):
+                self._reconnect.pointed()
             _log.warning("not online", extra={"why": error.message})
             return
         self._settle()
@@ -198,21 +217,32 @@ class Presence:
                 link.send(frames.encode(frames.Pong(token)))
             case frames.Control():
                 message = messages.parse(frame)
-                if isinstance(message, messages.Move):
-                    if self._link is link:
-                        self._follow(message)
-                else:
-                    self._arrived(message)
+                match message:
+                    case messages.Move():
+                        if self._link is link:
+                            self._follow(message)
+                    case messages.NewStatement(statement):
+                        self._learn(statement)
+                    case _:
+                        self._arrived(message)
             case _:
                 pass
 
     def _follow(self, move: messages.Move) -> None:
         try:
-            self._network.adopt(move.statement)
+            followed = self._network.follow(self._route, move)
         except ClientError as error:
             _log.warning("a move was not followed", extra={"why": error.message})
             return
+        if not followed:
+            _log.info("a move of an older term was not followed", extra={"term": move.term})
+            return
         self._settle()
-        self._route.follow(move.addresses, move.term)
         self._moving = True
         self._dial.set()
+
+    def _learn(self, statement: str) -> None:
+        try:
+            self._network.adopt(statement)
+        except ClientError as error:
+            _log.warning("a statement was not taken", extra={"why": error.message})

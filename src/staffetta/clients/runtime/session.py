@@ -80,6 +80,11 @@ class Session:
         """Since when (monotonic seconds) nothing can be sent; None while it flows."""
         return self._story.held_since
 
+    @property
+    def unconsumed(self) -> int:
+        """How many bytes, headers included, the far application has not yet taken."""
+        return self._end.held.bytes
+
     async def arrived(self) -> resume.Arrived | None:
         """Return the next frame of the far end; None when there are no more."""
         return await self._arrivals.get()
@@ -267,6 +272,10 @@ class Session:
                     self._ticket = ticket
                 case resume.MoveAsked(move):
                     self._follow(move)
+                case resume.PointedElsewhere(counter, move):
+                    self._pointed(counter, move)
+                case resume.StatementChanged(statement):
+                    self._learn(statement)
                 case resume.ConnectionLost():
                     self._place_lost(self._heard, "nothing heard for two seconds")
                 case resume.SessionOver(reason):
@@ -284,15 +293,29 @@ class Session:
         self.joined.set()
 
     def _follow(self, move: messages.Move) -> None:
+        if self._goes(move, None):
+            self._settle(time.monotonic())
+            self._moving = True
+            self._dial.set()
+
+    def _pointed(self, counter: int, move: messages.Move) -> None:
+        """An appliance that serves nobody has answered an attempt; the next one goes where it points, after a while."""
+        link = self._links.get(counter)
+        if link is not None and self._goes(move, link.address):
+            _log.info("pointed elsewhere", extra={"by": link.address, "to": list(move.addresses or ())})
+
+    def _goes(self, move: messages.Move, pointed_by: str | None) -> bool:
         try:
-            self._network.adopt(move.statement)
+            return self._network.follow(self._route, move, pointed_by)
         except ClientError as error:
             _log.warning("a move was not followed", extra={"why": error.message})
-            return
-        self._settle(time.monotonic())
-        self._route.follow(move.addresses, move.term)
-        self._moving = True
-        self._dial.set()
+            return False
+
+    def _learn(self, statement: str) -> None:
+        try:
+            self._network.adopt(statement)
+        except ClientError as error:
+            _log.warning("a statement was not taken", extra={"why": error.message})
 
     def _carry_out(self) -> None:
         for output in self._end.take():

@@ -134,6 +134,14 @@ def adopt(path: Path, sha256: str, size: int) -> StoredBlob:
     return _place(path, sha256, size)
 
 
+def settle(path: Path, sha256: str, size: int) -> StoredBlob:
+    """As ``adopt``, for a file that the caller has just checked and synced to disk itself.
+
+    For many large files at once: the database is not kept waiting while they are read again.
+    """
+    return _place(path, sha256, size)
+
+
 def path_of(sha256: str) -> Path:
     """Return the file that holds a blob. Raises ``BlobMissing``."""
     path = _resting_place(sha256)

@@ -53,6 +53,11 @@ def frozen() -> bool:
     return until is not None and utc_now() < until
 
 
+def frozen_until() -> datetime | None:
+    """Return when the freeze under way, or the last one, ends."""
+    return _instance().frozen_until
+
+
 def freeze(until: datetime | None) -> None:
     """Make configuration read-only until then; None thaws it. It thaws by itself, whatever becomes of who froze it."""
     _instance()

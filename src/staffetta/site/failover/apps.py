@@ -12,8 +12,9 @@ class FailoverConfig(AppConfig):
 
     def ready(self) -> None:
         """Fill the table of what the peer may ask; its entries need the models, which are loaded now."""
-        from staffetta.site.failover import answering
+        from staffetta.site.failover import answering, job_answers
         from staffetta.site.failover.sync import answers
 
         answering.register()
         answers.connect()
+        job_answers.register()

@@ -107,3 +107,102 @@ class CommonDocument(models.Model):
 
     def __str__(self) -> str:
         return f"{self.type} {self.key}"
+
+
+class PairJob(models.Model):
+    """A pair job as this appliance knows it; the owner's is the newest. Only ``job_store`` writes it."""
+
+    sync = Sync.LOCAL
+
+    id = models.CharField(primary_key=True, max_length=40, editable=False)
+    kind = models.CharField(max_length=32)
+    a = models.CharField(max_length=40)
+    b = models.CharField(max_length=40)
+    owner = models.CharField(max_length=40)
+    job_term = models.PositiveBigIntegerField()
+    revision = models.PositiveBigIntegerField()
+    told = models.CharField(max_length=100, default="", db_default="")
+    """The rank and revision that the other appliance is known to have."""
+    state = models.CharField(max_length=32)
+    step = models.CharField(max_length=32)
+    target_base = models.CharField(max_length=64, null=True)
+    target_site = models.CharField(max_length=64)
+    actor = models.CharField(max_length=150)
+    sentence = models.TextField(default="", db_default="")
+    error = models.TextField(default="", db_default="")
+    started = models.DateTimeField()
+    ended = models.DateTimeField(null=True)
+    backup_password = EncryptedField(null=True)  # type: ignore[misc]  # the field reads None as None
+    """For the backup step, on the appliance where the job was begun; gone when the backup is made."""
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.id}"
+
+
+class PairJobStep(models.Model):
+    """One attempt of one step of a pair job, in the order in which they began."""
+
+    sync = Sync.LOCAL
+
+    id = models.BigAutoField(primary_key=True)
+    job = models.ForeignKey(PairJob, on_delete=models.CASCADE, related_name="steps")
+    number = models.PositiveIntegerField()
+    step = models.CharField(max_length=32)
+    appliance = models.CharField(max_length=8)
+    state = models.CharField(max_length=16)
+    attempt = models.PositiveIntegerField()
+    started = models.DateTimeField()
+    ended = models.DateTimeField(null=True)
+    evidence = models.TextField(default="", db_default="")
+
+    class Meta:
+        default_permissions = ()
+        constraints = [models.UniqueConstraint(fields=["job", "number"], name="pair_job_step_once")]
+
+    def __str__(self) -> str:
+        return f"{self.step}.{self.attempt}"
+
+
+class PairCommand(models.Model):
+    """A command of a pair job that was executed here, or is to be: asked again, it is answered from here."""
+
+    sync = Sync.LOCAL
+
+    id = models.BigAutoField(primary_key=True)
+    job = models.ForeignKey(PairJob, on_delete=models.CASCADE, related_name="commands")
+    step = models.CharField(max_length=40)
+    verb = models.CharField(max_length=32)
+    arguments = models.JSONField(default=dict, db_default={})
+    began_at = models.DateTimeField(null=True)
+    """When its execution began, if it is under way or over."""
+    done_at = models.DateTimeField(null=True)
+    ok = models.BooleanField(default=False, db_default=False)
+    sentence = models.TextField(default="", db_default="")
+    value = models.CharField(max_length=100, default="", db_default="")
+
+    class Meta:
+        default_permissions = ()
+        constraints = [models.UniqueConstraint(fields=["job", "step", "verb"], name="pair_command_once")]
+
+    def __str__(self) -> str:
+        return f"{self.step} {self.verb}"
+
+
+class PairHold(models.Model):
+    """What a pair job has switched off on this appliance; empty when none has."""
+
+    sync = Sync.LOCAL
+
+    only = models.BooleanField(primary_key=True, default=True, db_default=True, editable=False)
+    suspended_by = models.CharField(max_length=40, default="", db_default="")
+    frozen_by = models.CharField(max_length=40, default="", db_default="")
+
+    class Meta:
+        default_permissions = ()
+        constraints = [models.CheckConstraint(condition=models.Q(only=True), name="pair_hold_only_one")]
+
+    def __str__(self) -> str:
+        return self.suspended_by or "not suspended"

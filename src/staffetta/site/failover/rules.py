@@ -368,6 +368,16 @@ def judge_start(own: Held, looked_at: datetime | None, seen: Seen, waited: timed
     return judge(own, seen, now)
 
 
+def suspended(finding: Finding) -> Finding:
+    """What is left of a finding while a pair job decides about the roles (F7): no taking back, no undoing, no alarm.
+
+    Following a higher term stays: only a person can have brought that about, and two primaries are worse than a pause.
+    """
+    if finding.verdict in (Verdict.STEP_DOWN, Verdict.FOLLOW):
+        return Finding(finding.verdict)
+    return Finding(Verdict.STAY)
+
+
 def next_term(*terms: int) -> int:
     """The term of the next primary: above every one that was seen."""
     return max(terms) + 1

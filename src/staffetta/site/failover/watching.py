@@ -11,7 +11,7 @@ from staffetta.kernel.errors import InvalidInput
 from staffetta.kernel.log import get_logger
 from staffetta.site.data import identity as instance
 from staffetta.site.data.roles import Role
-from staffetta.site.failover import identity, roles, rules
+from staffetta.site.failover import holds, identity, roles, rules
 from staffetta.site.failover.errors import FailoverError, PeerRefused, PeerUnreachable
 from staffetta.site.failover.models import Relationship
 from staffetta.site.failover.peer import HttpsPeer
@@ -55,6 +55,8 @@ class Watch:
             return
         said, seen = self._ask(relationship)
         finding = rules.judge(_held(relationship), _with_time(seen, relationship, now), now)
+        if holds.suspended_by() is not None:
+            finding = rules.suspended(finding)
         self._note(relationship, said, seen, finding, now)
         _follow(finding, seen)
 

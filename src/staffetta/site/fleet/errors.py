@@ -53,3 +53,11 @@ class BadToken(FleetError, InvalidInput):
     code = "bad-token"
     http_status = InvalidInput.http_status
     exit_status = InvalidInput.exit_status
+
+
+class BadLimit(FleetError, InvalidInput):
+    """So many Jump Clients cannot be let upgrade at a time."""
+
+    code = "bad-limit"
+    http_status = InvalidInput.http_status
+    exit_status = InvalidInput.exit_status

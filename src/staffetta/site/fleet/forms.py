@@ -1,9 +1,10 @@
-"""The form for an installer token."""
+"""The forms of the fleet: an installer token, and how many clients upgrade at a time."""
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from staffetta.site.fleet.service import MOST_HOURS, MOST_USES
+from staffetta.site.fleet.updates import HIGHEST_LIMIT
 
 
 class TokenForm(forms.Form):
@@ -23,5 +24,17 @@ class TokenForm(forms.Form):
         max_value=MOST_HOURS,
         initial=24,
         help_text=_("How long it can be used. Installed Jump Clients stay."),
+        widget=forms.NumberInput(attrs={"class": "form-control"}),
+    )
+
+
+class UpgradesForm(forms.Form):
+    """*Maximum simultaneous Jump Client upgrades* (C4)."""
+
+    simultaneous = forms.IntegerField(
+        label=_("Maximum simultaneous Jump Client upgrades"),
+        min_value=1,
+        max_value=HIGHEST_LIMIT,
+        help_text=_("After a site upgrade so many Jump Clients at a time fetch their new version and restart."),
         widget=forms.NumberInput(attrs={"class": "form-control"}),
     )

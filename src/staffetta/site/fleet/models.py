@@ -1,4 +1,4 @@
-"""The tables of the fleet: installer tokens, Jump Clients, and what the gateways see of them right now."""
+"""The tables of the fleet: installer tokens, Jump Clients, what the gateways see of them, and their upgrades."""
 
 from django.db import models
 
@@ -86,3 +86,52 @@ class GatewayProcess(models.Model):
 
     def __str__(self) -> str:
         return f"{self.generation} ({self.id})"
+
+
+class UpdateLimit(models.Model):
+    """*Maximum simultaneous Jump Client upgrades*: one row once it was set."""
+
+    sync = Sync.CONFIG
+
+    only = models.BooleanField(primary_key=True, default=True, db_default=True, editable=False)
+    simultaneous = models.PositiveIntegerField(default=20, db_default=20)
+
+    class Meta:
+        default_permissions = ()
+        constraints = [models.CheckConstraint(condition=models.Q(only=True), name="update_limit_only_one")]
+
+    def __str__(self) -> str:
+        return str(self.simultaneous)
+
+
+class Rollout(models.Model):
+    """Whether this appliance holds its clients back, and why; also the row that whoever gives out a slot locks."""
+
+    sync = Sync.LOCAL
+
+    only = models.BooleanField(primary_key=True, default=True, db_default=True, editable=False)
+    held = models.CharField(max_length=500, default="", db_default="")
+    held_since = models.DateTimeField(null=True)
+
+    class Meta:
+        default_permissions = ()
+        constraints = [models.CheckConstraint(condition=models.Q(only=True), name="rollout_only_one")]
+
+    def __str__(self) -> str:
+        return self.held or "not held"
+
+
+class UpdateSlot(models.Model):
+    """A client (by its id) that this appliance has told to update: to which version, and when."""
+
+    sync = Sync.LOCAL
+
+    client = models.CharField(primary_key=True, max_length=40)
+    version = models.CharField(max_length=64)
+    since = models.DateTimeField(db_index=True)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.client} to {self.version}"

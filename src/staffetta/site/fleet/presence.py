@@ -3,7 +3,7 @@
 A gateway process says so itself every few seconds (``heartbeat``); whoever a silent process held counts as offline.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -13,7 +13,7 @@ from django.db.models import Q, QuerySet
 
 from staffetta.kernel.clock import utc_now
 from staffetta.site.data.records import current_incarnation
-from staffetta.site.fleet.models import GatewayProcess, JumpClient, Presence
+from staffetta.site.fleet.models import GatewayProcess, JumpClient, Presence, UpdateSlot
 
 SILENT_AFTER: Final = timedelta(seconds=15)
 """A gateway beats every few seconds; this long without a beat and its connections count as gone."""
@@ -51,6 +51,12 @@ def leave() -> None:
         GatewayProcess.objects.filter(pk=holder).delete()
 
 
+def forget_unknown_holders() -> None:
+    """Count as offline whoever is held by a process that has never beaten here: one of the other appliance."""
+    known = GatewayProcess.objects.values("pk")
+    Presence.objects.filter(online=True).exclude(holder__in=known).update(online=False)
+
+
 def touch_online(client_id: str, online: bool, version: str = "", detail: dict[str, Any] | None = None) -> None:
     """Note that a client has come, is still there, or has gone; a client that was deleted meanwhile is passed over.
 
@@ -72,6 +78,13 @@ def touch_online(client_id: str, online: bool, version: str = "", detail: dict[s
                     "detail": dict(detail or {}),
                 },
             )
+            _free_slot(client_id, version, detail or {})
+
+
+def _free_slot(client_id: str, version: str, detail: Mapping[str, Any]) -> None:
+    """Give a client's slot back: it was seen with the version, went back from it, or waits for its sessions' end."""
+    done = {version, detail.get("update_failed"), detail.get("update_waiting")}
+    UpdateSlot.objects.filter(client=client_id, version__in=[one for one in done if one]).delete()
 
 
 def silent_holders(now: datetime) -> set[str]:

@@ -12,7 +12,8 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
-from staffetta.kernel.clock import utc_now
+from staffetta.kernel.clock import parse_time, utc_now
+from staffetta.kernel.errors import InvalidInput
 from staffetta.kernel.ids import new_id
 from staffetta.site.data import audit, identity, records
 from staffetta.site.fleet import presence
@@ -24,7 +25,14 @@ from staffetta.site.fleet.errors import (
     TokenUnknown,
 )
 from staffetta.site.fleet.models import InstallerToken, JumpClient, Presence
-from staffetta.site.fleet.presence import FleetNow, fleet_now, heartbeat, leave, touch_online
+from staffetta.site.fleet.presence import (
+    FleetNow,
+    fleet_now,
+    forget_unknown_holders,
+    heartbeat,
+    leave,
+    touch_online,
+)
 from staffetta.site.fleet.revocation import DELETED, ENROLLED, REVOKED
 from staffetta.wire import enrolment
 from staffetta.wire.errors import WireError
@@ -37,11 +45,13 @@ __all__ = [
     "FleetNow",
     "MadeToken",
     "TokenSummary",
+    "UpdateStatus",
     "authenticate_client",
     "count_clients",
     "delete_client",
     "enrol",
     "fleet_now",
+    "forget_unknown_holders",
     "heartbeat",
     "leave",
     "list_clients",
@@ -77,6 +87,19 @@ class ClientIdentity:
 
 
 @dataclass(frozen=True, slots=True)
+class UpdateStatus:
+    """What a client has said of its updates: when it took on its version (else when it was enrolled), the version it
+    waits to take on until its sessions have ended, the version it went back from, why and when.
+    """
+
+    updated_at: datetime
+    waiting: str
+    failed: str
+    failed_why: str
+    failed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class ClientSummary:
     """A client as lists show it. ``last_seen`` and ``version`` are None until it has connected once."""
 
@@ -89,6 +112,7 @@ class ClientSummary:
     last_seen: datetime | None
     revoked: bool
     detail: Mapping[str, str]
+    status: UpdateStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +288,7 @@ def _client_summary(row: JumpClient, silent: set[str]) -> ClientSummary:
         seen: Presence | None = row.presence
     except Presence.DoesNotExist:
         seen = None
+    detail = seen.detail if seen is not None else {}
     return ClientSummary(
         id=row.id,
         name=row.name,
@@ -273,8 +298,23 @@ def _client_summary(row: JumpClient, silent: set[str]) -> ClientSummary:
         enrolled_at=row.enrolled_at,
         last_seen=seen.last_seen if seen is not None else None,
         revoked=row.revoked_at is not None,
-        detail=seen.detail if seen is not None else {},
+        detail=detail,
+        status=UpdateStatus(
+            updated_at=_moment(detail.get("updated_at")) or row.enrolled_at,
+            waiting=str(detail.get("update_waiting", "")),
+            failed=str(detail.get("update_failed", "")),
+            failed_why=str(detail.get("update_failed_why", "")),
+            failed_at=_moment(detail.get("update_failed_at")),
+        ),
     )
+
+
+def _moment(text: object) -> datetime | None:
+    """Read a time that a client told; one that cannot be read is as if it had told none."""
+    try:
+        return parse_time(text) if isinstance(text, str) else None
+    except InvalidInput:
+        return None
 
 
 def _check_key(raw: bytes) -> None:

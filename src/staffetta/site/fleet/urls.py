@@ -8,6 +8,8 @@ app_name = "fleet"
 
 urlpatterns = [
     path("jump-clients", views.clients, name="clients"),
+    path("jump-clients.json", views.clients_json, name="clients-json"),
+    path("jump-clients/upgrades", views.upgrades, name="upgrades"),
     path("jump-clients/installers", views.tokens, name="tokens"),
     path("jump-clients/root.json", views.trust_root, name="trust-root"),
     path("jump-clients/installers/<slug:token_id>/revoke", views.revoke_token, name="revoke-token"),

@@ -6,7 +6,7 @@ from typing import Final, cast
 from django.conf import settings
 from django.contrib import messages
 from django.core.paginator import Paginator
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -15,8 +15,8 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from staffetta.site.accounts.models import Account
 from staffetta.site.accounts.permissions import Allowed
 from staffetta.site.data import sending
-from staffetta.site.fleet import service
-from staffetta.site.fleet.forms import TokenForm
+from staffetta.site.fleet import bundle, exports, service, updates
+from staffetta.site.fleet.forms import TokenForm, UpgradesForm
 from staffetta.ui.signin.access import needs, signed_in
 
 PAGE: Final = 100
@@ -32,18 +32,46 @@ def clients(request: HttpRequest) -> HttpResponse:
     numbers = Paginator(range(service.count_clients(search, include_revoked=True)), PAGE)
     page = numbers.get_page(request.GET.get("page"))
     rows = service.list_clients(search, include_revoked=True, offset=max(0, page.start_index() - 1), limit=PAGE)
+    progress = updates.progress(bundle.version_handed_out())
     template = "fleet/clients_rows.html" if request.headers.get("HX-Request") == "true" else "fleet/clients.html"
     return render(
         request,
         template,
         {
-            "rows": rows,
+            "rows": [exports.ClientRow.of(row, progress.wanted) for row in rows],
             "page": page,
+            "progress": progress,
+            "upgrades": UpgradesForm(initial={"simultaneous": progress.limit}),
             "search": search,
             "may_modify": _may_modify(request),
             "form": TokenForm(),
         },
     )
+
+
+@signed_in
+@require_safe
+def clients_json(request: HttpRequest) -> HttpResponse:
+    """The list of Jump Clients and how far they are with their upgrades, for programs."""
+    progress = updates.progress(bundle.version_handed_out())
+    rows = service.list_clients(request.GET.get("search", "")[:200], include_revoked=True)
+    return JsonResponse(exports.fleet_json(progress, rows))
+
+
+@needs(Allowed.MODIFY_ALL_JUMP_CLIENTS.full)
+@require_http_methods(["GET", "HEAD", "POST"])
+def upgrades(request: HttpRequest) -> HttpResponse:
+    """How many Jump Clients upgrade at a time."""
+    if request.method != "POST":
+        form = UpgradesForm(initial={"simultaneous": updates.limit()})
+    else:
+        form = UpgradesForm(request.POST)
+        if form.is_valid():
+            updates.set_limit(_name(request), form.cleaned_data["simultaneous"])
+            messages.success(request, _("Saved."))
+            return HttpResponseRedirect(reverse("fleet:clients"))
+    progress = updates.progress(bundle.version_handed_out())
+    return render(request, "fleet/upgrades.html", {"upgrades": form, "progress": progress})
 
 
 @needs(Allowed.MODIFY_ALL_JUMP_CLIENTS.full)

@@ -15,25 +15,28 @@ from staffetta.site.data.database import in_database
 from staffetta.site.fleet import service as fleet
 from staffetta.site.fleet.errors import ClientRevoked, ClientUnknown
 from staffetta.site.gateway.connection import Connection, serve
-from staffetta.site.gateway.errors import Turned
+from staffetta.site.gateway.errors import Elsewhere, Turned
 from staffetta.site.gateway.neighbours import Neighbours
 from staffetta.site.gateway.presence import Presence, PresentClient, PresentConsole
+from staffetta.site.gateway.sessions import about_session
 from staffetta.site.gateway.settings import GatewaySettings
-from staffetta.site.gateway.signing import Signer
+from staffetta.site.gateway.signing import ELSEWHERE, Signer
 from staffetta.site.support import service as support
 from staffetta.site.support.errors import SessionRefused
 from staffetta.site.support.models import LiveSession
+from staffetta.site.support.service import SessionFacts
 from staffetta.wire import frames, messages, tickets
 from staffetta.wire.errors import CloseCode, NotProven
-from staffetta.wire.messages import EndName
+from staffetta.wire.messages import EndName, SessionKind
+from staffetta.wire.tickets import About
 
 _log = get_logger(__name__)
 
-CAPABILITIES: Final = ("shell", "resume", "recording")
+CAPABILITIES: Final = ("shell", "files", "resume", "recording", "client-status")
 INVITED_AGAIN: Final = timedelta(minutes=5)
 """A client that comes online is invited again to sessions opened this recently that it has not joined."""
 
-_KINDS: Final = frozenset({"shell"})
+_KINDS: Final = frozenset(SessionKind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,8 @@ class Connect:
     async def _admit(self, connection: Connection, first: bytes) -> None:
         try:
             await self._meet(connection, first)
+        except Elsewhere:
+            raise
         except Turned as turned:
             connection.say(messages.Refuse(turned.word, turned.message[:1024]))
             raise
@@ -76,12 +81,16 @@ class Connect:
         frame = frames.decode(first)
         hello = messages.parse(frame) if isinstance(frame, frames.Control) else None
         match hello:
+            case messages.JumpClientHello() if not self._signer.serves:
+                await self._point_client(connection, hello)
             case messages.JumpClientHello():
                 client = await self._prove_client(connection, hello)
+                self._check_here()
                 with bound(client=client.id):
                     await self._serve_client(client)
             case messages.ConsoleHello():
                 console = await self._prove_console(connection, hello)
+                self._check_here()
                 with bound(rep=console.rep):
                     await self._serve_console(console)
             case _:
@@ -89,11 +98,28 @@ class Connect:
 
     # Who it is
 
+    def _check_here(self) -> None:
+        """Point elsewhere whoever has proven itself to a backup. Nothing is awaited between this and its arrival."""
+        if not self._signer.serves:
+            raise Elsewhere(self._signer.point())
+
+    async def _point_client(self, connection: Connection, hello: messages.JumpClientHello) -> None:
+        """A backup may not know a client that the primary has enrolled: it refuses only who is known to be revoked."""
+        try:
+            await self._prove_client(connection, hello)
+        except Turned as turned:
+            if turned.word != "client-unknown":
+                raise
+        raise Elsewhere(self._signer.point())
+
     async def _prove_client(self, connection: Connection, hello: messages.JumpClientHello) -> PresentClient:
         try:
             identity = await in_database(fleet.authenticate_client, hello.client)
         except ClientUnknown as error:
-            raise Turned(CloseCode.REFUSED, "client-unknown", error.message) from None
+            # One appliance of a pair may not have heard of it yet: that client is to ask again, not to give up.
+            final = self._signer.standing.pair is None
+            close = CloseCode.REFUSED if final else CloseCode.NOT_PROVEN
+            raise Turned(close, "client-unknown", error.message) from None
         except ClientRevoked as error:
             raise Turned(CloseCode.REFUSED, "client-revoked", error.message) from None
         try:
@@ -101,7 +127,13 @@ class Connect:
         except NotProven as error:
             raise Turned(CloseCode.NOT_PROVEN, "not-proven", error.message) from None
         return PresentClient(
-            identity.id, identity.name, identity.public_key, hello.version, dict(hello.status), connection
+            identity.id,
+            identity.name,
+            identity.public_key,
+            hello.version,
+            dict(hello.status),
+            connection,
+            frozenset(hello.capabilities),
         )
 
     async def _prove_console(self, connection: Connection, hello: messages.ConsoleHello) -> PresentConsole:
@@ -111,6 +143,7 @@ class Connect:
             )
         except NotProven as error:
             raise Turned(CloseCode.NOT_PROVEN, "not-proven", error.message) from None
+        self._check_here()  # whether a rep may is for the primary to say
         if not await in_database(accounts.may, credential.rep, Allowed.START_SESSIONS):
             raise Turned(CloseCode.REFUSED, "may-not-start-sessions", "This account may not start sessions.")
         return PresentConsole(credential.rep, credential.name, credential.key, hello.version, connection)
@@ -133,10 +166,14 @@ class Connect:
         self._presence.client_arrived(client)
         try:
             self._welcome(client.connection)
-            for session, kind in await in_database(_unanswered, client.id, self._signer.now()):
-                self._invite(client, session, kind, messages.ShellOptions())
+            for facts in await in_database(_unanswered, client.id, self._signer.now()):
+                self._invite(client, facts.id, facts.kind, messages.ShellOptions(), about_session(facts))
             async for message in client.connection.received():
-                answer_ping(client.connection, frames.decode(message))
+                frame = frames.decode(message)
+                answer_ping(client.connection, frame)
+                told = messages.parse(frame) if isinstance(frame, frames.Control) else None
+                if isinstance(told, messages.ClientStatus):
+                    self._presence.client_told(client, told.status)
         finally:
             self._presence.client_left(client)
 
@@ -186,6 +223,9 @@ class Connect:
             console.connection.send(page)
 
     async def _open(self, console: PresentConsole, request: messages.Open) -> None:
+        if not self._signer.serves:
+            console.connection.say(self._signer.point())
+            raise SessionRefused(ELSEWHERE, "The site has just moved to its other appliance; try again.")
         if request.kind not in _KINDS:
             raise SessionRefused("kind-unknown", f"This site has no sessions of kind {request.kind!r}.")
         client = self._presence.client(request.client)
@@ -194,14 +234,23 @@ class Connect:
             client = await self._presence.arrival(request.client, await self._patience(request.client))
         if client is None:
             raise SessionRefused("client-offline", "This Jump Client is not connected to the site now.")
+        if request.kind != SessionKind.SHELL and request.kind not in client.capabilities:
+            raise SessionRefused(
+                "client-lacks-capability",
+                f"The Jump Client on {client.name} (version {client.version}) has no sessions of kind {request.kind!r} "
+                "yet; it needs an update.",
+            )
         opened = await in_database(support.open_session, console.rep, client.id, request.kind)
-        for_console = self._signer.ticket(opened.id, EndName.CONSOLE, console.public_key)
-        self._invite(client, opened.id, request.kind, request.options)
+        about = about_session(await in_database(support.session, opened.id))
+        for_console = self._signer.ticket(opened.id, EndName.CONSOLE, console.public_key, about)
+        self._invite(client, opened.id, request.kind, request.options, about)
         console.connection.say(messages.Opened(request.request, opened.id, for_console, opened.recorded))
         _log.info("session opened", extra={"session": opened.id, "client": client.id})
 
-    def _invite(self, client: PresentClient, session: str, kind: str, options: messages.ShellOptions) -> None:
-        ticket = self._signer.ticket(session, EndName.JUMP_CLIENT, client.public_key)
+    def _invite(
+        self, client: PresentClient, session: str, kind: str, options: messages.ShellOptions, about: About | None
+    ) -> None:
+        ticket = self._signer.ticket(session, EndName.JUMP_CLIENT, client.public_key, about)
         client.connection.say(messages.Invite(session, ticket, kind, options))
 
     async def close_disallowed(self) -> None:
@@ -227,13 +276,13 @@ class Connect:
         return self._settings.arrival_seconds if online else 0.0
 
 
-def _unanswered(client_id: str, now: datetime) -> tuple[tuple[str, str], ...]:
-    """Sessions with a client that it has not joined, with their kind: an invitation may have gone down with its
-    connection. A client that has it already takes no notice of a second one."""
+def _unanswered(client_id: str, now: datetime) -> tuple[SessionFacts, ...]:
+    """Sessions with a client that it has not joined: an invitation may have gone down with its connection. A client
+    that has it already takes no notice of a second one."""
     rows = LiveSession.objects.filter(
         client_id=client_id, ended_at=None, probe=False, opened_at__gte=now - INVITED_AGAIN
     ).exclude(ends__end=EndName.JUMP_CLIENT.value)
-    return tuple(rows.values_list("id", "kind"))
+    return tuple(support.session(session) for session in rows.values_list("id", flat=True))
 
 
 def answer_ping(connection: Connection, frame: frames.Frame) -> None:

@@ -16,7 +16,7 @@ from staffetta.front.connections import DoorConnection
 from staffetta.kernel.errors import StaffettaError
 from staffetta.kernel.ids import new_id
 from staffetta.kernel.log import bound, get_logger
-from staffetta.site.gateway.errors import Turned
+from staffetta.site.gateway.errors import Elsewhere, Turned
 from staffetta.site.gateway.signing import Signer
 from staffetta.wire import frames, messages
 from staffetta.wire.errors import CloseCode, FrameError, Problem
@@ -173,6 +173,10 @@ async def serve(
         except FrameError as error:
             _log.info("bad frame: %s", error.message)
             connection.close(CloseCode.BAD_FRAME, error.close_reason)
+        except Elsewhere as elsewhere:
+            _log.info("pointed elsewhere", extra={"to": list(elsewhere.move.addresses or ())})
+            connection.say(elsewhere.move)
+            connection.close(elsewhere.close, elsewhere.word)
         except Turned as turned:
             _log.info("turned away: %s", turned.message)
             connection.close(turned.close, turned.word)

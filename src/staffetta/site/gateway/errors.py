@@ -1,6 +1,7 @@
 """What ends a connection to the gateway: each error carries the WebSocket close code that says so."""
 
-from staffetta.kernel.errors import Refused, StaffettaError
+from staffetta.kernel.errors import Conflict, Refused, StaffettaError
+from staffetta.wire import messages
 from staffetta.wire.errors import CloseCode
 
 
@@ -21,6 +22,18 @@ class Turned(GatewayError, Refused):
         super().__init__(message)
         self.close = close
         self.word = word
+
+
+class Elsewhere(Turned):
+    """What was asked for belongs to the other appliance of the pair; ``move`` says so to whoever asked."""
+
+    code = "elsewhere"
+    http_status = Conflict.http_status
+    exit_status = Conflict.exit_status
+
+    def __init__(self, move: messages.Move) -> None:
+        super().__init__(CloseCode.MOVED, "elsewhere", "The primary is elsewhere.")
+        self.move = move
 
 
 class NotAllowed(GatewayError, Refused):

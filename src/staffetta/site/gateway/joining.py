@@ -1,16 +1,21 @@
-"""/client/session: an end proves that a session's ticket is its own and joins; then its frames go through the relay."""
+"""/client/session: an end proves that a session's ticket is its own and joins; then its frames go through the relay.
+
+On a backup it is pointed to the primary; only a probe's session, by which a generation proves itself, is held here.
+"""
 
 from aiohttp import web
 
 from staffetta.kernel.log import bound
+from staffetta.site.data.database import in_database
 from staffetta.site.gateway.connection import Connection, serve
-from staffetta.site.gateway.errors import NotAllowed, Turned
+from staffetta.site.gateway.errors import Elsewhere, NotAllowed, Turned
 from staffetta.site.gateway.sessions import Sessions
 from staffetta.site.gateway.settings import GatewaySettings
-from staffetta.site.gateway.signing import Signer
+from staffetta.site.gateway.signing import ELSEWHERE, Signer
+from staffetta.site.support import service as support
 from staffetta.site.support.errors import BadAttach, Fenced, SessionOver, SessionUnknown
 from staffetta.wire import frames, messages, tickets
-from staffetta.wire.errors import CloseCode, NotProven
+from staffetta.wire.errors import CloseCode, LaterTerm, NotProven
 from staffetta.wire.tickets import Ticket
 
 
@@ -36,26 +41,33 @@ class Joining:
         attach = messages.parse(frame) if isinstance(frame, frames.Control) else None
         if not isinstance(attach, messages.Attach):
             raise Turned(CloseCode.NOT_PROVEN, "attach-expected", "The first message must be an attach.")
-        try:
-            ticket = tickets.check_attach(
-                attach,
-                connection.nonce,
-                connection.certificate,
-                self._signer.public,
-                self._signer.now(),
-                self._signer.term,
-            )
-        except NotProven as error:
-            raise Turned(CloseCode.NOT_PROVEN, "not-proven", error.message) from None
+        ticket = self._proven(connection, attach)
+        if not (self._signer.serves or await in_database(support.is_probe, ticket.session)):
+            raise Elsewhere(self._signer.point())
         with bound(session=ticket.session, end=ticket.end.value, counter=attach.counter):
             number = await self._attach(connection, ticket, attach)
             if number is None:
                 return
+            if not self._signer.serves:  # the role has changed while it came in
+                self._sessions.move(ELSEWHERE, ticket.session)
             try:
                 async for message in connection.received():
                     self._sessions.frame(number, message)
             finally:
                 self._sessions.lost(number)
+
+    def _proven(self, connection: Connection, attach: messages.Attach) -> Ticket:
+        signer = self._signer
+        try:
+            return tickets.check_attach(
+                attach, connection.nonce, connection.certificate, signer.public, signer.now(), signer.term
+            )
+        except LaterTerm as later:
+            if signer.standing.elsewhere is None:
+                raise Turned(CloseCode.NOT_PROVEN, "not-proven", later.message) from None
+            raise Elsewhere(signer.point(later.term)) from None
+        except NotProven as error:
+            raise Turned(CloseCode.NOT_PROVEN, "not-proven", error.message) from None
 
     async def _attach(self, connection: Connection, ticket: Ticket, attach: messages.Attach) -> int | None:
         try:

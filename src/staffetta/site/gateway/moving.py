@@ -1,7 +1,7 @@
 """Sending everybody elsewhere: sessions first, then the idle at a set rate; what does not go is let go at the end.
 
-``move`` asks an end to connect anew before it leaves. Who has not left after a while is closed with 4412, which it
-takes for a lost connection and dials again.
+``move`` asks an end to connect anew before it leaves; on a backup it names the primary's own address. Who has not left
+after a while is closed with 4412, which it takes for a lost connection and dials again.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ _log = get_logger(__name__)
 
 _STEP_SECONDS: Final = 0.05
 _POLL_SECONDS: Final = 0.05
-REASON: Final = "site-update"
+SITE_UPDATE: Final = "site-update"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +47,23 @@ class Moving:
         client = self._presence.client(client_id)
         if client is None:
             return False
-        client.connection.say(self._move())
+        client.connection.say(self._signer.move(SITE_UPDATE))
         return True
 
-    async def empty(self, seconds: float) -> Left:
+    def tell_statement(self) -> None:
+        """Tell all who are connected what the site says of itself now."""
+        statement = messages.NewStatement(self._signer.statement())
+        self._sessions.tell(statement)
+        for connection in self._idle:
+            connection.say(statement)
+
+    async def empty(self, seconds: float, reason: str = SITE_UPDATE) -> Left:
         """Move everybody; return when nobody is left, at the latest after ``seconds``, with who had to be closed."""
         loop = asyncio.get_running_loop()
         telling = len(self._idle) / self._settings.moves_per_second
         patience = loop.time() + min(seconds, telling + self._settings.move_patience_seconds)
-        self._sessions.move(REASON)
-        await self._move_idle(patience)
+        self._sessions.move(reason)
+        await self._move_idle(patience, reason)
         while loop.time() < patience and not self._nobody:  # noqa: ASYNC110 - three tables empty by themselves
             await asyncio.sleep(_POLL_SECONDS)
         left = Left(
@@ -73,7 +80,7 @@ class Moving:
             )
         return left
 
-    async def _move_idle(self, deadline: float) -> None:
+    async def _move_idle(self, deadline: float, reason: str) -> None:
         """Clients and consoles at the set rate, which is what the taker can shake hands with."""
         clock = asyncio.get_running_loop().time
         at_once = max(1, round(self._settings.moves_per_second * _STEP_SECONDS))
@@ -82,7 +89,7 @@ class Moving:
             if clock() >= deadline:
                 return
             for connection in waiting[start : start + at_once]:
-                connection.say(self._move())
+                connection.say(self._signer.move(reason))
             await asyncio.sleep(at_once / self._settings.moves_per_second)
 
     @property
@@ -93,6 +100,3 @@ class Moving:
     @property
     def _nobody(self) -> bool:
         return not (self._sessions.ends or self._presence.clients or self._presence.consoles)
-
-    def _move(self) -> messages.Move:
-        return messages.Move(self._signer.term, self._signer.statement(), REASON)

@@ -31,6 +31,7 @@ class PresentClient:
     version: str
     status: Mapping[str, str]
     connection: Connection
+    capabilities: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,6 +91,11 @@ class Presence:
         for waiting in self._waiting.pop(client.id, ()):
             if not waiting.done():
                 waiting.set_result(client)
+
+    def client_told(self, client: PresentClient, status: Mapping[str, str]) -> None:
+        """A Jump Client that is connected here has said anew how it is; nothing if a newer connection counts."""
+        if self._clients.get(client.id) is client:
+            self._tell(client.id, _Told(True, client.version, status))
 
     def client_left(self, client: PresentClient) -> None:
         """A Jump Client's connection has ended; nothing if a newer one has taken its place."""

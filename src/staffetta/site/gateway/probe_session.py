@@ -77,7 +77,7 @@ class _ProbeEnd:
         self.end = resume.SessionEnd(name)
         self.arrived: asyncio.Queue[resume.Arrived] = asyncio.Queue()
         self._key = SigningKey(secrets.token_bytes(KEY_BYTES))
-        self._ticket = signer.ticket(session, name, self._key.public)
+        self._ticket = signer.ticket(session, name, self._key.public, None)
         self._url = url
         self._http = http
         self._websocket: aiohttp.ClientWebSocketResponse | None = None

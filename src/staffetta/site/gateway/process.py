@@ -1,13 +1,15 @@
 """The gateway process: its parts put together, and keeper's orders to it.
 
-In standby it serves two private sockets: ``private.sock`` (facts, prove, move) and ``front.sock`` (the whole door, TLS,
-for the proof). Activated, the door opens on keeper's sockets. Deactivated it accepts nothing new and keeps what it has.
-Drained, it has moved everybody and finished every request.
+In standby it serves two private sockets: ``private.sock`` (facts, prove, move, role) and ``front.sock`` (the whole
+door, TLS, for the proof). Activated, the door opens on keeper's sockets. Deactivated it accepts nothing new and keeps
+what it has. Drained, it has moved everybody and finished every request. When its appliance becomes the backup of a pair
+it moves everybody to the primary and goes on otherwise; when it becomes the primary it serves at once.
 """
 
 import asyncio
 import contextlib
 import json
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -26,6 +28,9 @@ from staffetta.kernel.settings import load_section
 from staffetta.site.data import identity
 from staffetta.site.data.database import in_database
 from staffetta.site.failover import service as failover
+from staffetta.site.fleet import service as fleet
+from staffetta.site.fleet.bundle import ClientBundle
+from staffetta.site.gateway import standing as standings
 from staffetta.site.gateway.connect import Connect, Place
 from staffetta.site.gateway.joining import Joining
 from staffetta.site.gateway.moving import Moving
@@ -34,10 +39,11 @@ from staffetta.site.gateway.peer import PairDoor
 from staffetta.site.gateway.presence import Presence
 from staffetta.site.gateway.prove import Prover
 from staffetta.site.gateway.recordings import FOLDER, Recordings
-from staffetta.site.gateway.requests import BODY_LIMIT, ClientBundle, Requests
+from staffetta.site.gateway.requests import BODY_LIMIT, Requests
 from staffetta.site.gateway.sessions import Sessions
 from staffetta.site.gateway.settings import GatewaySettings
-from staffetta.site.gateway.signing import Signer
+from staffetta.site.gateway.signing import ELSEWHERE, Signer
+from staffetta.site.gateway.standing import Standing
 from staffetta.site.processes.child import check_database, obey
 from staffetta.site.processes.errors import OtherDatabase
 from staffetta.site.processes.tasks import snapshot_bytes
@@ -51,6 +57,9 @@ _LOOK_SECONDS: Final = 0.5
 _GOODBYE_SECONDS: Final = 0.5
 _PUT_AWAY_SECONDS: Final = 3.0
 _TAKE_OVER_SECONDS: Final = 60.0
+_ROLE_SECONDS: Final = 2.0
+_COMING_SECONDS: Final = 60.0
+ROLE_PATH: Final = "/v1/role"
 
 
 class Gateway:
@@ -70,6 +79,10 @@ class Gateway:
         limits = load_section(GatewaySettings, paths.settings, "gateway")
         place = Place(environment.generation, environment.version)
         self._environment = environment
+        self._signer = signer
+        self._told = signer.content()
+        self._looking = asyncio.Lock()
+        self._stepping_down: asyncio.Task[None] | None = None
         self._limits = limits
         self._appliance_url = appliance_url
         self._certificates = certificates
@@ -95,6 +108,7 @@ class Gateway:
         await self._door.add_private(self._environment.run / FRONT_SOCKET)
         app = private_app(self._facts, self._prover.prove)
         app.router.add_post(MOVE_PATH, self._move_asked)
+        app.router.add_post(ROLE_PATH, self._role_told)
         self._private = await serve_private(app, self._environment.run / PRIVATE_SOCKET)
         loop = asyncio.get_running_loop()
         self._tasks = {
@@ -104,6 +118,7 @@ class Gateway:
                 self._sessions.write(),
                 self._look_after(),
                 self._recheck(),
+                self._watch_role(),
             )
         }
 
@@ -150,9 +165,10 @@ class Gateway:
         while self._sessions.ends and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110 - no event for it
             await asyncio.sleep(_GOODBYE_SECONDS / 20)
         await self._put_away()
-        for task in self._tasks:
+        tasks = {*self._tasks, *({self._stepping_down} if self._stepping_down is not None else ())}
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         if self._private is not None:
             await self._private.cleanup()
         await self._door.close()
@@ -167,6 +183,63 @@ class Gateway:
             async with asyncio.timeout(_PUT_AWAY_SECONDS):
                 await self._sessions.written()
                 await self._presence.leave()
+
+    # The pair
+
+    async def look_at_role(self) -> None:
+        """Read role, term, addresses and certificates of the pair anew, and act on what has changed."""
+        async with self._looking:  # an older answer must not come after a newer one
+            standing = await in_database(standings.read, self._signer.standing.configured)
+            self._meet(standing)
+
+    def _meet(self, standing: Standing) -> None:
+        served = self._signer.serves
+        self._signer.adopt(standing)
+        told, self._told = self._told, self._signer.content()
+        if served and not standing.serves:
+            _log.info("stepping down", extra={"term": standing.term, "primary": standing.elsewhere})
+            self._stepping_down = asyncio.get_running_loop().create_task(self._step_down())
+        elif standing.serves and not served:
+            _log.info("serving from now on", extra={"term": standing.term})
+            if self._stepping_down is not None:
+                self._stepping_down.cancel()
+        if standing.serves and self._told != told:
+            self._moving.tell_statement()
+
+    async def _step_down(self) -> None:
+        """Move everybody to the primary, sessions first; pages and everything else go on."""
+        left = await self._moving.empty(math.inf, ELSEWHERE)
+        self._recordings.seal_all(self._sessions.later)
+        _log.info(
+            "stepped down",
+            extra={
+                "session_ends_closed": left.session_ends,
+                "clients_closed": left.clients,
+                "consoles_closed": left.consoles,
+            },
+        )
+
+    async def _role_told(self, _: web.Request) -> web.Response:
+        """POST /v1/role: the role may have changed in the database."""
+        await self.look_at_role()
+        standing = self._signer.standing
+        return web.json_response({"role": standing.role, "role_term": standing.role_term})
+
+    async def _watch_role(self) -> None:
+        """Look every two seconds. Who has not come here some time after this appliance began to serve is offline."""
+        clock = asyncio.get_running_loop().time
+        since: float | None = clock()
+        while True:
+            await asyncio.sleep(_ROLE_SECONDS)
+            try:
+                await self.look_at_role()
+                if not self._signer.serves:
+                    since = clock()
+                elif since is not None and clock() - since >= _COMING_SECONDS and self._door.accepting:
+                    await in_database(fleet.forget_unknown_holders)
+                    since = None
+            except Exception:  # noqa: BLE001 - asked again in two seconds
+                _log.exception("this appliance's role could not be read")
 
     # What goes on all the time
 
@@ -220,6 +293,8 @@ class Gateway:
             clients_online=len(self._presence.clients),
             requests_under_way=self._door.requests_under_way,
             database_bytes=copy,
+            role=self._signer.standing.role,
+            role_term=self._signer.standing.role_term,
         )
 
     async def _move_asked(self, request: web.Request) -> web.Response:
@@ -244,11 +319,11 @@ async def serve_gateway(environment: ProcessEnvironment, channel: KeeperChannel,
     for alarm in await in_database(failover.settle):
         _log.warning("starting as the primary all the same: %s", alarm)
     key = await in_database(identity.site_identity)
-    term = await in_database(identity.role_term)
+    standing = await in_database(standings.read, tuple(settings.STAFFETTA_ADDRESSES))
     certificates = CertificateStore(environment.paths.certificates / "site.pem")
     description = read_description(environment.paths)
-    bundle = await asyncio.to_thread(ClientBundle.find, environment.release, environment.version)
-    signer = Signer(key, term, tuple(settings.STAFFETTA_ADDRESSES), certificates)
+    bundle = await asyncio.to_thread(ClientBundle.find, environment.release)
+    signer = Signer(key, standing, certificates)
     gateway = Gateway(environment, signer, certificates, bundle, description.site_url, description.appliance_url)
     await gateway.start()
     try:

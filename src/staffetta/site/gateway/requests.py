@@ -4,11 +4,10 @@ Answers and refusals are JSON; a refusal is ``{"code", "message"}`` with the sta
 """
 
 import asyncio
-import hashlib
+import dataclasses
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, Final
 
 from aiohttp import web
@@ -20,9 +19,12 @@ from staffetta.site.accounts import service as accounts
 from staffetta.site.accounts.errors import SignInRefused
 from staffetta.site.data.database import in_database
 from staffetta.site.fleet import service as fleet
+from staffetta.site.fleet import updates
+from staffetta.site.fleet.bundle import ClientBundle
 from staffetta.site.fleet.errors import EnrolmentRefused
+from staffetta.site.fleet.rollout import Verdict
 from staffetta.site.gateway.settings import GatewaySettings
-from staffetta.site.gateway.signing import Signer
+from staffetta.site.gateway.signing import ELSEWHERE, Signer
 from staffetta.wire import enrolment
 from staffetta.wire import fields as wire_fields
 from staffetta.wire.enrolment import UpdateAction
@@ -33,7 +35,6 @@ _log = get_logger(__name__)
 
 BODY_LIMIT: Final = 64 * 1024
 BUNDLE_PATH: Final = "/client/bundle"
-UPDATE_RETRY_SECONDS: Final = 3600
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -47,26 +48,6 @@ class SignIn:
     public_key: Key
 
 
-@dataclass(frozen=True, slots=True)
-class ClientBundle:
-    """The client packages that this site release brings along: a file, and what the update answer says of it."""
-
-    path: Path
-    version: str
-    size: int
-    sha256: str
-
-    @classmethod
-    def find(cls, release: Path, version: str) -> "ClientBundle | None":
-        """Read the bundle of a release, if it has one. Clients of a site release have the site's version."""
-        path = release / "share" / "clients.bundle"
-        if not path.is_file():
-            return None
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return cls(path, version, path.stat().st_size, digest)
-
-
 class Requests:
     """The handlers, and the routes they stand behind."""
 
@@ -74,6 +55,7 @@ class Requests:
         self._signer = signer
         self._bundle = bundle
         self._turn = asyncio.Semaphore(settings.sign_ins_at_once)
+        self._asking = asyncio.Semaphore(1)  # a herd's questions must not hold up what sessions have to write
 
     def add_to(self, app: web.Application) -> None:
         """Add the routes."""
@@ -97,19 +79,19 @@ class Requests:
         """Answer "which version should I be?" (format 1, frozen; needs no login)."""
         question = enrolment.from_body(enrolment.UpdateQuestion, await request.read())
         bundle = self._bundle
-        if bundle is None or not older(question.version, bundle.version):
-            answer = enrolment.UpdateAnswer(
-                version=question.version, action=UpdateAction.STAY, retry_seconds=UPDATE_RETRY_SECONDS
-            )
-        else:
-            answer = enrolment.UpdateAnswer(
-                version=bundle.version,
-                action=UpdateAction.UPDATE,
-                bundle=BUNDLE_PATH,
-                size=bundle.size,
-                sha256=bundle.sha256,
-                retry_seconds=UPDATE_RETRY_SECONDS,
-                reason=f"This site is of version {bundle.version}.",
+        asked = updates.Question(question.client, question.kind, question.version, question.failed)
+        async with self._asking:
+            said = await in_database(updates.which_version, asked, None if bundle is None else bundle.version)
+        answer = enrolment.UpdateAnswer(
+            version=said.version,
+            action=UpdateAction.STAY,
+            retry_seconds=said.retry_seconds,
+            reason=updates.words(said),
+        )
+        if bundle is not None and said.verdict is Verdict.UPDATE:
+            _log.info("a client is told to update", extra={"client": question.client, "version": said.version})
+            answer = dataclasses.replace(
+                answer, action=UpdateAction.UPDATE, bundle=BUNDLE_PATH, size=bundle.size, sha256=bundle.sha256
             )
         return _json_bytes(enrolment.to_body(answer))
 
@@ -117,6 +99,8 @@ class Requests:
         """Make a computer with an installer token a Jump Client, known by its key."""
         question = enrolment.from_body(enrolment.EnrolRequest, await request.read())
         question.check(_certificate_shown(request, self._signer))
+        if not self._signer.serves:
+            return self._elsewhere()
         try:
             async with self._turn:
                 client = await in_database(
@@ -130,6 +114,8 @@ class Requests:
     async def sign_in(self, request: web.Request) -> web.StreamResponse:
         """Give a rep's console a credential for its key; throttled like the page."""
         body = wire_fields.read(SignIn, read_object(await request.read()))
+        if not self._signer.serves:
+            return self._elsewhere()
         try:
             async with self._turn:
                 rep = await in_database(
@@ -148,16 +134,10 @@ class Requests:
             }
         )
 
-
-def older(version: str, than: str) -> bool:
-    """Whether a client of this version is behind another. A version that is no row of numbers counts as behind."""
-    try:
-        numbers = [[int(part) for part in one.split(".")] for one in (version, than)]
-    except ValueError:
-        return version != than
-    width = max(map(len, numbers))
-    mine, theirs = ([*one, *[0] * (width - len(one))] for one in numbers)
-    return mine < theirs
+    def _elsewhere(self) -> web.Response:
+        """A backup enrols nobody and signs nobody in: the primary's own address comes first in this statement."""
+        message = "This appliance is the backup of its pair; ask the primary."
+        return _json({"code": ELSEWHERE, "message": message, "statement": self._signer.pointer()}, 409)
 
 
 def _answering(handler: Handler) -> Handler:
@@ -178,14 +158,13 @@ def _certificate_shown(request: web.Request, signer: Signer) -> bytes:
 
 
 def _refusal(status: int, code: str, message: str) -> web.Response:
-    response = _json({"code": code, "message": message})
-    response.set_status(status)
-    return response
+    return _json({"code": code, "message": message}, status)
 
 
-def _json(value: dict[str, Any]) -> web.Response:
-    return _json_bytes(json.dumps(value).encode())
+def _json(value: dict[str, Any], status: int = 200) -> web.Response:
+    return _json_bytes(json.dumps(value).encode(), status)
 
 
-def _json_bytes(body: bytes) -> web.Response:
-    return web.Response(body=body, content_type="application/json", headers={"Cache-Control": "no-store"})
+def _json_bytes(body: bytes, status: int = 200) -> web.Response:
+    headers = {"Cache-Control": "no-store"}
+    return web.Response(body=body, status=status, content_type="application/json", headers=headers)

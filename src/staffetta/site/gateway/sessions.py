@@ -3,12 +3,13 @@
 - An attach is let in by the database first (the fence of its counter is stored), then by the relay.
 - What the relay tells to record is on disk's way before the frame is sent on.
 - Writes to the database never hold up a frame: they go through one ordered task per gateway.
+- A session that this appliance has never heard of (the other one died before it told) is taken up from the ticket.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from itertools import count
 from typing import Any, Final
@@ -28,10 +29,11 @@ from staffetta.site.support import relay
 from staffetta.site.support import service as support
 from staffetta.site.support.errors import SessionUnknown
 from staffetta.site.support.recording import RecordingFull
+from staffetta.site.support.service import SessionFacts
 from staffetta.wire import messages
 from staffetta.wire.errors import CloseCode
 from staffetta.wire.messages import EndName
-from staffetta.wire.tickets import Ticket
+from staffetta.wire.tickets import About, Ticket
 
 _log = get_logger(__name__)
 
@@ -45,6 +47,7 @@ class _End:
     session: str
     name: EndName
     key: bytes
+    about: About | None
     connection: Connection
     renewed: float
 
@@ -88,12 +91,14 @@ class Sessions:
 
         Raises ``NotAllowed``, ``SessionUnknown``, ``SessionOver``, ``Fenced``, ``BadAttach``.
         """
-        recorded = await self._let_in(ticket, attach)
+        facts = await self._let_in(ticket, attach)
+        about = about_session(facts)
         number = next(self._numbers)
         clock = asyncio.get_running_loop().time()
-        self._ends[number] = _End(ticket.session, ticket.end, ticket.key, connection, clock)
-        renewed = self._signer.ticket(ticket.session, ticket.end, ticket.key)
-        self._do(relay.Attached(ticket.session, ticket.end, number, attach.counter, renewed, recorded))
+        self._ends[number] = _End(ticket.session, ticket.end, ticket.key, about, connection, clock)
+        renewed = self._signer.ticket(ticket.session, ticket.end, ticket.key, about)
+        self._relay.term = self._signer.term
+        self._do(relay.Attached(ticket.session, ticket.end, number, attach.counter, renewed, facts.recorded))
         if number not in self._relay.connections:
             self._ends.pop(number, None)
             return None
@@ -108,18 +113,23 @@ class Sessions:
         self._do(relay.Frame(number, message))
 
     def lost(self, number: int) -> None:
-        """An end's connection has ended."""
+        """An end's connection has ended. On its way to another appliance, what is recorded must be there soon too."""
         self._do(relay.Lost(number))
-        self._ends.pop(number, None)
+        end = self._ends.pop(number, None)
+        if end is not None and not self._signer.serves:
+            self._recordings.seal(end.session, self.later)
 
     def move(self, reason: str, session: str | None = None) -> bool:
         """Tell the ends of one session, or of all, to connect anew; say whether any is here."""
         here = self._relay.sessions
         if session is not None and session not in here:
             return False
-        move = messages.Move(self._signer.term, self._signer.statement(), reason)
-        self._do(relay.Moved(move, session))
+        self._do(relay.Moved(self._signer.move(reason), session))
         return bool(here)
+
+    def tell(self, statement: messages.NewStatement) -> None:
+        """Tell all ends what the site says of itself now."""
+        self._do(relay.Restated(statement))
 
     def close_all(self, code: CloseCode, reason: str) -> int:
         """Close every connection of an end; returns how many there were. The ends dial again and replay."""
@@ -144,7 +154,7 @@ class Sessions:
                 self._do(relay.Silent(number))
             elif now - end.renewed >= self._settings.ticket_renewal_seconds:
                 end.renewed = now
-                ticket = self._signer.ticket(end.session, end.name, end.key)
+                ticket = self._signer.ticket(end.session, end.name, end.key, end.about)
                 self._do(relay.Renewed(end.session, end.name, ticket))
         self._recordings.seal_due(self.later)
 
@@ -163,7 +173,7 @@ class Sessions:
         """Wait until everything that has happened is written."""
         await self._writes.join()
 
-    async def _let_in(self, ticket: Ticket, attach: messages.Attach) -> bool:
+    async def _let_in(self, ticket: Ticket, attach: messages.Attach) -> SessionFacts:
         """Raise the stored fence; a connection that goes away meanwhile is noted as gone afterwards."""
         letting_in = asyncio.ensure_future(in_database(_let_in, ticket, attach, self._generation, utc_now()))
         try:
@@ -196,6 +206,8 @@ class Sessions:
                     self.later(support.note_detached, session, end.value, counter, utc_now())
                 case relay.Present():
                     pass
+                case relay.Told(session, end, note):
+                    self.later(support.note_transfer, session, end.value, note, utc_now())
                 case relay.SessionEnded(session, reason):
                     _log.info("session ended: %s", reason, extra={"session": session})
                     self._recordings.seal(session, self.later)
@@ -206,19 +218,38 @@ class Sessions:
         self._writes.put_nowait(partial(in_database, function, *arguments))
 
 
-def _let_in(ticket: Ticket, attach: messages.Attach, generation: str, at: datetime) -> bool:
-    """Let an end in if it still may, and say whether the session is recorded.
+def about_session(facts: SessionFacts) -> About | None:
+    """Return what a ticket says of a session, None for a probe's."""
+    if facts.probe:
+        return None
+    opened = round(facts.opened_at.timestamp() * 1000)
+    return About(facts.rep_id, facts.client_id, facts.kind, facts.recorded, opened)
+
+
+def _known(ticket: Ticket, at: datetime) -> SessionFacts:
+    try:
+        return support.session(ticket.session)
+    except SessionUnknown:
+        about = ticket.about
+        if about is None:
+            raise
+        opened = datetime.fromtimestamp(about.opened / 1000, UTC)
+        return support.take_up(ticket.session, about.kind, about.rep, about.client, about.recorded, opened, at)
+
+
+def _let_in(ticket: Ticket, attach: messages.Attach, generation: str, at: datetime) -> SessionFacts:
+    """Let an end in if it still may, and return what the session is.
 
     A ticket lives five minutes, a revocation counts at once.
     """
-    facts = support.session(ticket.session)
+    facts = _known(ticket, at)
     if not facts.probe:
         if ticket.end is EndName.JUMP_CLIENT and fleet.revoked_among({facts.client_id}):
             raise NotAllowed("client-revoked", "This Jump Client was revoked by an administrator.")
         if ticket.end is EndName.CONSOLE and not accounts.may(facts.rep_id, Allowed.START_SESSIONS):
             raise NotAllowed("may-not-start-sessions", "This account may not start sessions.")
     support.note_attached(facts.id, ticket.end.value, attach.counter, generation, attach.version, at)
-    return facts.recorded
+    return facts
 
 
 def _over(sessions: frozenset[str]) -> dict[str, str]:

@@ -28,9 +28,12 @@ WORDS: Final[Mapping[str, Promise]] = {
     "token.revoked": _("revoked an installer token"),
     "client.revoked": _("revoked the Jump Client"),
     "client.deleted": _("deleted the Jump Client"),
+    "fleet.limit-changed": _("set the maximum of simultaneous Jump Client upgrades to"),
     "file.stored": _("stored the file"),
     "file.replaced": _("replaced the file"),
     "file.deleted": _("deleted the file"),
+    "backup.created": _("made a backup"),
+    "backup.restored": _("restored a backup"),
 }
 
 

@@ -82,6 +82,14 @@ def prune_snapshots(folder: Path) -> int:
     return len(gone)
 
 
+def copy_database(destination: Path) -> None:
+    """Copy the database, whole and consistent, to a file that nobody keeps or removes but the caller.
+
+    Raises ``OtherDatabase`` for a database by URL.
+    """
+    _copy(_database_file(), destination)
+
+
 def _copy(source: Path, destination: Path) -> None:
     """In one step: in pieces the copy starts again at every write beside it and never ends."""
     os.close(os.open(destination, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))

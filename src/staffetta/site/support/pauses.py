@@ -1,8 +1,9 @@
 """Pure: how long an end was away before it attached again, as far as the site can tell.
 
 - The connection's end was seen: from then on.
-- The same process still holds the older connection, or another generation does (the end moved: it attaches first and
-  lets go afterwards): no pause.
+- The same process still holds the older connection, or another generation does that lives (the end moved: it attaches
+  first and lets go afterwards): no pause.
+- The other appliance of a pair held it: whether that lives is not known here, so neither is the pause.
 - Another process of the same generation held it: that process died without a word, at the earliest at its last beat.
   The pause told is the longest it can have been.
 """
@@ -28,8 +29,10 @@ def pause_before(before: Before | None, holder: str, generation: str, at: dateti
         return None
     if not before.present:
         return _milliseconds(at - before.changed_at)
-    if before.holder == holder or before.generation != generation:
+    if before.holder == holder:
         return 0
+    if before.generation != generation:
+        return None if before.last_beat is None else 0
     return None if before.last_beat is None else _milliseconds(at - before.last_beat)
 
 

@@ -13,20 +13,21 @@ from typing import Any, Final
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from staffetta.kernel.clock import utc_now
+from staffetta.kernel.clock import format_time, utc_now
 from staffetta.site.accounts import service as accounts
 from staffetta.site.accounts.models import Account
 from staffetta.site.accounts.permissions import Allowed
-from staffetta.site.data import blobs, records
+from staffetta.site.data import blobs, identity, records
 from staffetta.site.data.records import current_incarnation
 from staffetta.site.fleet import presence
 from staffetta.site.fleet import service as fleet
 from staffetta.site.fleet.errors import ClientRevoked, ClientUnknown
-from staffetta.site.fleet.models import GatewayProcess
+from staffetta.site.fleet.models import GatewayProcess, JumpClient
 from staffetta.site.support.errors import BadAttach, Fenced, SessionOver, SessionRefused, SessionUnknown
-from staffetta.site.support.models import AttachedEnd, LiveSession, SessionSegment
+from staffetta.site.support.models import AttachedEnd, LiveSession, SessionSegment, SessionTransfer
 from staffetta.site.support.pauses import Before, pause_before
-from staffetta.site.support.reports import ATTACHED, DETACHED, ENDED, OPENED, SEGMENT
+from staffetta.site.support.reports import ATTACHED, DETACHED, ENDED, OPENED, SEGMENT, TAKEN_UP, TRANSFERRED
+from staffetta.wire import messages
 
 ENDS: Final = frozenset({"console", "jump-client"})
 MOST_COUNTER: Final = 2**63 - 1
@@ -76,9 +77,11 @@ def open_session(
 ) -> SessionOpened:
     """Open a session of a rep with a client. Raises ``SessionRefused``.
 
-    A probe (of a new generation that proves itself) needs neither account nor client and leaves no report.
+    A probe (of a new generation that proves itself) needs neither account nor client and leaves no report. A session
+    in which files are moved is never recorded: their bytes stay with the ends.
     """
     now = utc_now()
+    recorded = recorded and kind != messages.SessionKind.FILES
     with transaction.atomic():
         rep_name, client_name = ("probe", "probe") if probe else _parties(rep_id, client_id)
         row = LiveSession.objects.create(
@@ -103,6 +106,31 @@ def open_session(
             recorded=recorded,
         )
     return SessionOpened(row.id, recorded, client_name, now)
+
+
+def take_up(
+    session: str, kind: str, rep_id: str, client_id: str, recorded: bool, opened_at: datetime, at: datetime
+) -> SessionFacts:
+    """Take up a session that the other appliance opened and could not tell of, from what its tickets say of it.
+
+    One that is known here is returned as it is. Names that are not known either come with the other's records.
+    """
+    rep_name = Account.objects.filter(pk=rep_id).values_list("username", flat=True).first() or ""
+    client_name = JumpClient.objects.filter(pk=client_id).values_list("name", flat=True).first() or ""
+    whose = {"rep_id": rep_id, "rep_name": rep_name, "client_id": client_id, "client_name": client_name}
+    with transaction.atomic():
+        row, new = LiveSession.objects.get_or_create(
+            pk=session, defaults={**whose, "kind": kind, "recorded": recorded, "opened_at": opened_at}
+        )
+        if new:
+            opened = format_time(opened_at)
+            _tell(row, TAKEN_UP, at, kind=kind, recorded=recorded, opened_at=opened, **whose)
+    return _facts(row)
+
+
+def is_probe(session_id: str) -> bool:
+    """Whether this is a session by which a generation of this appliance proves itself."""
+    return LiveSession.objects.filter(pk=session_id, probe=True).exists()
 
 
 def note_attached(session: str, end: str, counter: int, generation: str, version: str, at: datetime) -> Attached:
@@ -162,6 +190,31 @@ def note_detached(session: str, end: str, counter: int, at: datetime, reason: st
             _tell(known.session, DETACHED, at, end=end, counter=counter, reason=reason[:200])
 
 
+def note_transfer(session: str, end: str, told: messages.Transferred, at: datetime) -> None:
+    """Note what an end says of a transfer of a file; said again (a note is replayed) it is not noted again.
+
+    Nothing happens in a session of another kind. Raises ``SessionUnknown``.
+    """
+    with transaction.atomic():
+        row = _row(session)
+        known = SessionTransfer.objects.filter(event__report_id=session, event__end=end, channel=told.channel)
+        if row.kind != messages.SessionKind.FILES or known.exists():
+            return
+        _tell(
+            row,
+            TRANSFERRED,
+            at,
+            end=end,
+            channel=told.channel,
+            direction=told.direction.value,
+            name=told.name,
+            path=told.path,
+            size=told.size,
+            sha256="" if told.sha256 is None else told.sha256.hex(),
+            outcome=told.outcome,
+        )
+
+
 def end_session(session: str, reason: str, at: datetime | None = None) -> bool:
     """End a session; returns False if it was over already. Raises ``SessionUnknown``."""
     now = at or utc_now()
@@ -216,8 +269,11 @@ def expire_silent(now: datetime) -> tuple[str, ...]:
     """End the sessions whose ends have both been gone so long that they have given up; returns their ids.
 
     An end is gone when its connection was seen to end, or the gateway process that held it is silent. The time runs
-    from when this is first noticed, so that a restarted site gives the ends their whole time to come back.
+    from when this is first noticed, so that a restarted site gives the ends their whole time to come back. On a backup
+    nobody is ever attached, and nothing is ended.
     """
+    if not identity.role().serves:
+        return ()
     beats = dict(GatewayProcess.objects.values_list("pk", "beat_at"))
     alive = {pk for pk, beat in beats.items() if beat >= now - presence.SILENT_AFTER}
     over: list[str] = []

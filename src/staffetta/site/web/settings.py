@@ -67,6 +67,9 @@ STAFFETTA_ADDRESSES = tuple(dict.fromkeys(_addresses))
 """Where clients reach the site, as host:port: the shared name first, then each appliance's own."""
 STAFFETTA_VERSION = os.environ.get("STAFFETTA_VERSION") or distribution_version("staffetta")
 STAFFETTA_GENERATION = os.environ.get("STAFFETTA_GENERATION", "")
+_release = os.environ.get("STAFFETTA_RELEASE")
+STAFFETTA_RELEASE = Path(_release) if _release else None
+"""The folder of the release that this process runs from."""
 STAFFETTA_FIELD_KEY = derive(_secret, "encrypted fields")
 
 globals().update(
@@ -89,7 +92,7 @@ STAFFETTA_FACE = Face(
     navigation=(
         Section(_("Status"), (Item(_("Information"), "web:information"),)),
         Section(_("My account"), (Item(_("Overview"), "accounts:mine"),)),
-        Section(_("Jump"), (Item(_("Jump Clients"), "fleet:clients", also=("fleet:tokens",)),)),
+        Section(_("Jump"), (Item(_("Jump Clients"), "fleet:clients", also=("fleet:tokens", "fleet:upgrades")),)),
         Section(
             _("Users & security"),
             (

@@ -12,7 +12,9 @@ from django.conf import settings
 from staffetta.kernel.log import get_logger
 from staffetta.site.accounts.models import Account
 from staffetta.site.accounts.sessions import SessionStore
+from staffetta.site.backup.work import sweep as sweep_backup_work
 from staffetta.site.data import blobs
+from staffetta.site.failover import job_service as pair_jobs
 from staffetta.site.failover import service as failover
 from staffetta.site.processes.tasks import prune_snapshots
 from staffetta.site.support import service as support
@@ -40,8 +42,10 @@ def jobs(limits: WorkerSettings) -> tuple[Job, ...]:
     """Return every job of the worker."""
     return (
         Job("expire-sessions", limits.expire_sessions_seconds, expire_sessions),
+        Job("data-sync", limits.data_sync_seconds, failover.sync_round),
         Job("watch-peer", limits.watch_peer_seconds, failover.look),
-        Job("data-sync", limits.sync_seconds, failover.sync_round),
+        Job("pair-job", limits.pair_job_seconds, pair_jobs.run),
+        Job("pair-work", limits.pair_job_seconds, pair_jobs.work),
         Job("tidy", limits.tidy_seconds, tidy),
     )
 
@@ -60,4 +64,5 @@ def tidy(now: datetime) -> None:
     LiveSession.objects.filter(probe=True, opened_at__lt=now - PROBES_KEPT).delete()
     if swept := blobs.sweep(now - LEFTOVERS_KEPT):
         _log.info("removed what killed processes left in the file store", extra={"files": swept})
+    sweep_backup_work()
     prune_snapshots(Path(settings.STAFFETTA_SITE_FOLDER) / "snapshots")

@@ -13,8 +13,11 @@ class WorkerSettings:
     watch_peer_seconds: float = 1.0
     """The other appliance of the pair is asked how it is."""
 
-    sync_seconds: float = 1.0
-    """The pause between two rounds of data-sync with the other appliance."""
+    data_sync_seconds: float = 1.0
+    """What the other appliance of the pair has is pulled."""
+
+    pair_job_seconds: float = 0.5
+    """The pair job has its turn, and what its owner asked of this appliance is done."""
 
     tidy_seconds: float = 600.0
     """Expired web sessions, old sign-in attempts, ended probes, surplus database copies are removed,

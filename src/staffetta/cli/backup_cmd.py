@@ -1,0 +1,162 @@
+"""`staffetta backup`: make a backup of the site on this machine, and restore one."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import click
+
+from staffetta.cli.site_process import appliance_option, set_up_site, working_as
+from staffetta.kernel.clock import format_time
+from staffetta.kernel.errors import InvalidInput, NotFound
+from staffetta.kernel.files import appearing_whole
+
+if TYPE_CHECKING:
+    from staffetta.site.backup.service import Manifest, Restored
+
+_ACTOR = "command line"
+
+
+class Unreadable(NotFound):
+    """A file that was named cannot be read or written."""
+
+    code = "unreadable"
+
+
+class Contradiction(InvalidInput):
+    """Two options exclude each other."""
+
+    code = "contradiction"
+
+
+@click.group()
+def group() -> None:
+    """Make a backup of the site on this machine, and restore one."""
+
+
+@group.command("create")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@appliance_option
+@click.option("--full", is_flag=True, help="With recordings and every file of the file store.")
+@click.option("--without-logged-history", is_flag=True, help="Without session reports, recordings and the audit log.")
+@click.option(
+    "--password-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A file whose first line is the password; else it is asked for.",
+)
+@click.option("--no-password", is_flag=True, help="Do not encrypt. Whoever can read the file can act as this site.")
+def create_command(
+    file: Path,
+    root: Path,
+    full: bool,
+    without_logged_history: bool,
+    password_file: Path | None,
+    no_password: bool,
+) -> None:
+    """Write a backup of the site to FILE, beside whatever the site is doing.
+
+    It holds all configuration and logged data; of the file store only files under 200 KB and at most 50, and no
+    recordings, unless it is --full. FILE appears when it is whole. A lost password cannot be recovered: without it the
+    backup cannot be restored.
+    """
+    if no_password and password_file is not None:
+        raise Contradiction("Give either --password-file or --no-password.")
+    user = set_up_site(root)
+    from staffetta.site.backup import service
+    from staffetta.site.backup.work import full_disk_said
+
+    password = None if no_password else _new_password(password_file)
+    if password is None:
+        click.echo(
+            "Warning: without a password anybody who can read the file can read the site's secret keys in it, and act "
+            "as this site towards its clients. Keep it like a key.",
+            err=True,
+        )
+    wanted = service.Wanted(full=full, logged_history=not without_logged_history)
+    try:
+        with full_disk_said(), appearing_whole(file) as destination:
+            working_as(user, lambda: _tell_made(file, service.create(destination, wanted, password, _ACTOR)))
+    except OSError as error:
+        raise Unreadable(f"{file} cannot be written: {error.strerror}.") from None
+
+
+@group.command("restore")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@appliance_option
+@click.option(
+    "--password-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A file whose first line is the password; else it is asked for when the backup has one.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask whether it is meant.")
+def restore_command(file: Path, root: Path, password_file: Path | None, yes: bool) -> None:
+    """Put the backup in FILE back: the site's configuration becomes that of the backup, its history is added.
+
+    Everything is checked before anything is changed, and then applied at once. The database as it was is copied first;
+    the command prints where.
+    """
+    user = set_up_site(root)
+    from staffetta.site.backup import service
+
+    try:
+        source = file.open("rb")
+    except OSError as error:
+        raise Unreadable(f"{file} cannot be read: {error.strerror}.") from None
+    with source:
+        password = _password_of(source, password_file, encrypted=service.is_encrypted(source))
+        if not yes:
+            click.confirm(
+                "The site's users, Jump Clients, files and other configuration become those of the backup. Go on?",
+                abort=True,
+            )
+        working_as(user, lambda: _tell_restored(service.restore(source, password, _ACTOR)))
+
+
+def _new_password(file: Path | None) -> bytes:
+    if file is not None:
+        return _read_password(file)
+    asked: str = click.prompt("Backup password", hide_input=True, confirmation_prompt=True, err=True)
+    return asked.encode()
+
+
+def _password_of(source: BinaryIO, file: Path | None, *, encrypted: bool) -> bytes | None:
+    if file is not None:
+        return _read_password(file)
+    if not encrypted:
+        return None
+    asked: str = click.prompt("Backup password", hide_input=True, err=True)
+    return asked.encode()
+
+
+def _read_password(file: Path) -> bytes:
+    """The first line, as `age` and an editor would have it."""
+    try:
+        with file.open("rb") as lines:
+            return lines.readline().rstrip(b"\r\n")
+    except OSError as error:
+        raise Unreadable(f"{file} cannot be read: {error.strerror}.") from None
+
+
+def _tell_made(file: Path, said: "Manifest") -> None:
+    click.echo(f"Backup:        {file}")
+    click.echo(f"Made:          {format_time(said.made_at)}, version {said.site_version}")
+    click.echo(f"Configuration: {said.documents.count} documents")
+    if said.records is not None:
+        click.echo(f"History:       {said.records.count} records")
+    click.echo(f"Files:         {said.blobs} ({said.blob_bytes} bytes)")
+    for sentence in said.left_out:
+        click.echo(f"Note:          {sentence}")
+    for one in said.files_left_out:
+        click.echo(f"Left out:      {one.name} ({one.size} bytes)")
+
+
+def _tell_restored(done: "Restored") -> None:
+    said = done.manifest
+    click.echo(f"Restored:      backup of {format_time(said.made_at)}, version {said.site_version}")
+    click.echo(f"Configuration: {done.documents} documents put back, {done.removed} removed")
+    click.echo(f"History:       {done.records} records added")
+    if done.former is not None:
+        click.echo(f"Before it:     {done.former}")
+    for name in done.files_without_bytes:
+        click.echo(f"Without bytes: {name}: the backup does not hold what is in this file; upload it again.")
+    if done.identity_changed:
+        click.echo("The site's identity is now the backup's. Restart the appliance, so that its clients find it.")
