@@ -77,9 +77,10 @@ def establish(role: Role, peer: Side, leaf: bytes, at: Endpoint, own: Endpoint, 
             },
         )
         SyncState.objects.update_or_create(
-            only=True,
-            defaults={"asked_at": now, "started_at": None, "finished_at": None, "reconciled": False, "error": ""},
+            only=True, defaults={"asked_at": now, "started_at": None, "finished_at": None, "error": ""}
         )
+        if role is Role.PRIMARY:
+            begin_reign()
         detail: dict[str, str | int | bool] = {"peer": peer.origin, "at": str(at), "own": str(own), "term": term}
         audit.note(actor, f"failover.established-as-{role}", str(at), detail)
         _tell_after()
@@ -152,7 +153,7 @@ def give_up_take_over() -> None:
 
 def _advance(event: RoleEvent, term: int) -> None:
     after = advance(ROLES, identity.role(), event)
-    SiteInstance.objects.filter(only=True).update(role=after, role_term=term)
+    SiteInstance.objects.filter(only=True).update(role=after, role_term=term, frozen_until=None)
 
 
 def _forget_take_over() -> None:
