@@ -1,52 +1,24 @@
 """`staffetta failover`: the pair of appliances, from the terminal of one of them. Asks and prints only."""
 
-import getpass
 import json
-import os
-from collections.abc import Callable
-from functools import wraps
-from pathlib import Path
 from typing import Any
 
 import click
 
-from staffetta.cli.site_process import become, set_up_site
-from staffetta.control.paths import AppliancePaths
+from staffetta.cli import pair_job_cmd
+from staffetta.cli.failover_site import json_option, on_site, yes_option
 from staffetta.kernel.errors import Unavailable
 
 SYNC_SECONDS = 3600.0
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
-
 
 @click.group("failover")
 def group() -> None:
-    """The pair of appliances: establish it, become primary, break it."""
+    """The pair of appliances: establish it, become primary, upgrade it, break it."""
 
 
-def on_site(command: Callable[..., None]) -> Callable[..., None]:
-    """Run a command with the failover service of the appliance it names, as the site's own user."""
-
-    @click.option(
-        "--appliance",
-        "folder",
-        type=click.Path(file_okay=False, path_type=Path),
-        required=True,
-        envvar="STAFFETTA_APPLIANCE",
-        help="The appliance's folder.",
-    )
-    @wraps(command)
-    def run(folder: Path, **options: Any) -> None:
-        actor = _actor()
-        _name_installed_version(AppliancePaths(folder.absolute()))
-        user = set_up_site(folder)
-        from staffetta.site.failover import service
-
-        become(user)
-        command(service, actor, **options)
-
-    return run
+for _command in pair_job_cmd.COMMANDS:
+    group.add_command(_command)
 
 
 @group.command("status")
@@ -156,19 +128,3 @@ def break_command(service: Any, actor: str, yes: bool) -> None:
         click.echo("The relationship is broken on both appliances.")
     else:
         click.echo("The relationship is broken here. The peer did not answer: break it there too.")
-
-
-def _name_installed_version(paths: AppliancePaths) -> None:
-    """This interpreter may be another release's than the one that is installed."""
-    try:
-        os.environ.setdefault("STAFFETTA_VERSION", (paths.releases("site") / "current").readlink().name)
-    except OSError:
-        return
-
-
-def _actor() -> str:
-    """Who acts, as the audit log names the person at this terminal."""
-    try:
-        return os.environ.get("SUDO_USER") or getpass.getuser()
-    except (KeyError, OSError):
-        return f"user {os.getuid()}"
