@@ -6,12 +6,12 @@ from django.conf import settings
 
 from staffetta.control.appliance import JobState as BaseJobState
 from staffetta.control.site_door import DoorStatus, SiteDoor
+from staffetta.front.certificates import UnusableCertificate
 from staffetta.kernel.clock import utc_now
 from staffetta.kernel.errors import StaffettaError, Unavailable
 from staffetta.kernel.log import get_logger
 from staffetta.site.data import identity as instance
 from staffetta.site.failover import holds, identity, job_store, roles
-from staffetta.site.failover.errors import FailoverError
 from staffetta.site.failover.job_command import Verb
 from staffetta.site.failover.job_errors import NoSuchPairJob
 from staffetta.site.failover.job_facts import (
@@ -84,7 +84,7 @@ def own_facts(job: str) -> ApplianceFacts:
 def _covers(shared_name: str) -> bool:
     try:
         return covers(identity.shown_leaf()[1], shared_name)
-    except FailoverError:
+    except UnusableCertificate:
         return False
 
 
