@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from staffetta.lab.publisher import OLD
-from staffetta.lab.story import Options, Single
+from staffetta.lab.single import Single
+from staffetta.lab.story import Options
 from staffetta.lab.users.acting import trusting
 from staffetta.lab.world import LabFailure, Program, World, wait_until
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from staffetta.lab.story import Single
+from staffetta.lab.single import Single
 from worlds import a_world
 
 BROWSER = Path(__file__).parent / "browser"

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from staffetta.lab.story import Options, Single
+from staffetta.lab.single import Single
+from staffetta.lab.story import Options
 from staffetta.lab.world import World
 
 ROOT = Path(__file__).parents[1]

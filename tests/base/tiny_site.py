@@ -44,10 +44,14 @@ class Gateway(Idle):
         self.name = read_description(environment.paths).addresses[-1]
         app = web.Application()
         app.router.add_get("/", self.who)
+        app.router.add_get("/pair/v1/hello", self.hello)
         self.door = Door(app, CertificateStore(environment.paths.certificates / "site.pem"))
 
     async def who(self, _: web.Request) -> web.Response:
         return web.Response(text=self.name)
+
+    async def hello(self, _: web.Request) -> web.Response:
+        return web.json_response({"origin": self.name})
 
     async def facts(self) -> Facts:
         path = self.environment.paths.site / "role.json"

@@ -26,6 +26,7 @@ from staffetta.control.appliance import (
     Updates,
     to_json,
 )
+from staffetta.control.pairing import Grant, SharedAddress, SharedState
 
 AT = datetime(2026, 11, 24, 5, 48, 15, tzinfo=UTC)
 EULA = "Licence agreement of a test.\n\nYou may use it.\n"
@@ -108,6 +109,8 @@ class ControlServer:
         self.asked: list[tuple[str, str, dict[str, Any]]] = []
         self.opened_after: list[int] = []
         self.upload = b""
+        self.shared = SharedAddress(SharedState.HELD, "127.0.10.3", 8443, "eth0", True, 4, True)
+        self.grant: Grant | None = None
 
     def begin_job(self, kind: str = "site", version: str = "1.1") -> None:
         """A job that has just begun to verify."""
@@ -191,6 +194,11 @@ class ControlServer:
         )
         application.router.add_get("/v1/installs/{job}", self._job)
         application.router.add_get("/v1/installs/{job}/events", self._events)
+        application.router.add_get("/v1/shared-address", self._json(lambda: self.shared))
+        application.router.add_post("/v1/shared-address", self._enable)
+        application.router.add_get("/v1/pair/grant", self._json(lambda: {"grant": to_json(self.grant)}))
+        application.router.add_post("/v1/pair/grant", self._grant)
+        application.router.add_post("/v1/pair/grant/withdraw", self._withdraw)
         application.router.add_get("/v1/certificates", self._json(lambda: self.certificates))
         application.router.add_post("/v1/certificates/{name}", self._certificate)
         return application
@@ -273,6 +281,22 @@ class ControlServer:
                 await changed.wait()
         finally:
             self.watching -= 1
+
+    async def _enable(self, request: web.Request) -> web.Response:
+        body = await self._note(request)
+        state = SharedState.HELD if body["enabled"] else SharedState.DISABLED
+        self.shared = replace(self.shared, enabled=body["enabled"], state=state)
+        return web.json_response(to_json(self.shared))
+
+    async def _grant(self, request: web.Request) -> web.Response:
+        body = await self._note(request)
+        self.grant = Grant(body["actor"], AT, AT + timedelta(hours=body["hours"]))
+        return web.json_response(to_json(self.grant))
+
+    async def _withdraw(self, request: web.Request) -> web.Response:
+        await self._note(request)
+        self.grant = None
+        return web.json_response({})
 
     async def _certificate(self, request: web.Request) -> web.Response:
         body = await self._note(request)

@@ -14,6 +14,7 @@ from django.urls import reverse
 from staffetta.base.web import place
 from staffetta.base.web.models import Account
 from staffetta.control.appliance import JobState
+from staffetta.control.pairing import SharedAddress, SharedState
 from staffetta.ui.signin.access import access_of, routed_views, views_without_access
 
 from .control_server import JOB, OFFERS, ControlServer
@@ -152,7 +153,46 @@ def test_certificates_are_listed_with_what_is_wrong_and_can_be_replaced(pages: C
     assert "is not PEM text" in text_of(binary)
 
 
-@pytest.mark.parametrize("name", ["home", "updates", "certificates"])
+@pytest.mark.req("F9", "H5")
+def test_the_shared_address_is_shown_and_enabled_or_not(pages: Client, control: ControlServer) -> None:
+    page = text_of(pages.get(reverse("networking")))
+    for shown in ("127.0.10.3", "8443", "eth0", "new connections come to this appliance", "Save changes", " checked>"):
+        assert shown in page
+    after = text_of(pages.post(reverse("save-networking"), {}, follow=True))
+    assert control.asked == [("POST", "/v1/shared-address", {"enabled": False, "actor": "admin"})]
+    assert "127.0.10.3 is disabled on this appliance." in after
+    assert " checked>" not in after
+    after = text_of(pages.post(reverse("save-networking"), {"enabled": "on"}, follow=True))
+    assert control.asked[-1] == ("POST", "/v1/shared-address", {"enabled": True, "actor": "admin"})
+    assert "it follows the primary" in after
+    control.shared = SharedAddress(SharedState.ABSENT)
+    page = text_of(pages.get(reverse("networking")))
+    assert "was made without one" in page
+    assert "Save changes" not in page
+
+
+@pytest.mark.req("F7")
+def test_a_pair_upgrade_is_permitted_shown_and_withdrawn(pages: Client, control: ControlServer) -> None:
+    page = text_of(pages.get(reverse("pair")))
+    assert "No pair upgrade is permitted on this appliance." in page
+    assert 'value="24"' in page
+    for hours in ("0", "169", "", "soon"):
+        refused = pages.post(reverse("grant-pair-upgrade"), {"hours": hours}, follow=True)
+        assert "Give a number of hours from 1 to 168." in text_of(refused)
+    assert control.grant is None
+    page = text_of(pages.post(reverse("grant-pair-upgrade"), {"hours": "48"}, follow=True))
+    assert control.asked == [("POST", "/v1/pair/grant", {"hours": 48, "actor": "admin"})]
+    for shown in ("admin, ", "2026-11-26 05:48:15 UTC", "no pair upgrade yet"):
+        assert shown in page
+    assert control.grant is not None
+    control.grant = replace(control.grant, job="pair-7")
+    assert "<code>pair-7</code>" in text_of(pages.get(reverse("pair")))
+    page = text_of(pages.post(reverse("withdraw-pair-upgrade"), follow=True))
+    assert control.asked[-1] == ("POST", "/v1/pair/grant/withdraw", {"actor": "admin"})
+    assert "No pair upgrade is permitted any more." in page
+
+
+@pytest.mark.parametrize("name", ["home", "updates", "certificates", "networking", "pair"])
 def test_a_base_that_does_not_answer_is_told_in_words(pages: Client, name: str) -> None:
     answer = pages.get(reverse(name))
     assert answer.status_code == 503
@@ -179,7 +219,7 @@ def test_an_account_without_the_permission_is_refused(control: ControlServer, db
     browser = Client(SERVER_NAME="localhost", headers={"x-forwarded-proto": "https"})
     browser.force_login(person)
     assert browser.get(reverse("home")).status_code == 200
-    for name in ("updates", "certificates"):
+    for name in ("updates", "certificates", "networking", "pair"):
         answer = browser.get(reverse(name))
         assert answer.status_code == 403
         assert "Your account lacks the permission" in text_of(answer)

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, Reque
 
 from staffetta.lab.appliance import Appliance, install_base
 from staffetta.lab.publisher import NEW
-from staffetta.lab.story import Single
+from staffetta.lab.single import Single
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 FLAGS = [

@@ -14,7 +14,7 @@ from playwright.sync_api import expect
 from browser.conftest import PHONE, People, Window
 from staffetta.lab.appliance import APPLIANCE_PORT, FIRST_PASSWORD, SITE_PORT, Appliance
 from staffetta.lab.publisher import NEW, target
-from staffetta.lab.story import Single
+from staffetta.lab.single import Single
 from staffetta.lab.world import wait_until
 
 pytestmark = [pytest.mark.live, pytest.mark.browser, pytest.mark.timeout(900)]

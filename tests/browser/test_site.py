@@ -8,8 +8,8 @@ import pytest
 
 from browser.conftest import PHONE, People, Window
 from staffetta.lab.appliance import new_password
+from staffetta.lab.single import Single
 from staffetta.lab.site import TECHNICIAN, TOKEN
-from staffetta.lab.story import Single
 from staffetta.lab.world import wait_until
 
 pytestmark = [pytest.mark.live, pytest.mark.browser, pytest.mark.timeout(600)]

@@ -77,6 +77,9 @@ class KnownSession:
     client: str
     highest: dict[EndName, int] = field(default_factory=dict)
     over: bool = False
+    recorded: bool = True
+    ended: str = ""
+    told: list[tuple[EndName, messages.Transferred]] = field(default_factory=list)
 
 
 class Socket:
@@ -204,6 +207,7 @@ class Gateway:
         self.generation = generation
         self.version = version
         self.leaf = leaf
+        self.capabilities = ("shell", "files", "resume", "client-status")
         self.ports: list[int] = []
         self._move: messages.Move | None = None
         self._deaf: set[int] = set()
@@ -394,7 +398,7 @@ class Gateway:
 
     def _welcome(self) -> messages.Welcome:
         return messages.Welcome(
-            self.generation, self.version, 1, self.site.statement(), ping_seconds=2, capabilities=("client-status",)
+            self.generation, self.version, 1, self.site.statement(), ping_seconds=2, capabilities=self.capabilities
         )
 
     async def _serve_client(self, socket: Socket, hello: messages.JumpClientHello) -> None:
@@ -452,13 +456,13 @@ class Gateway:
         if there is None:
             socket.say(messages.Refused(wish.request, "client-offline", "This computer is not online."))
             return
-        session = KnownSession(new_id(), wish.client)
+        session = KnownSession(new_id(), wish.client, recorded=wish.kind != "files")
         self.site.sessions[session.id] = session
         key = self.site.clients[wish.client].public_key
         for_client = self.site.ticket(session.id, EndName.JUMP_CLIENT, key)
         there.say(messages.Invite(session.id, for_client, wish.kind, wish.options))
         for_console = self.site.ticket(session.id, EndName.CONSOLE, credential.key)
-        socket.say(messages.Opened(wish.request, session.id, for_console, recorded=True))
+        socket.say(messages.Opened(wish.request, session.id, for_console, session.recorded))
 
     async def _session(self, request: web.Request) -> web.WebSocketResponse:
         socket = await self._accept(request)
@@ -488,7 +492,7 @@ class Gateway:
         renewed = self.site.ticket(ticket.session, ticket.end, ticket.key)
         highest = session.highest.get(ticket.end, 0)
         event = relays.Attached(
-            ticket.session, ticket.end, socket.number, attach.counter, renewed, recorded=True, highest=highest
+            ticket.session, ticket.end, socket.number, attach.counter, renewed, session.recorded, highest
         )
         session.highest[ticket.end] = max(highest, attach.counter)
         self._do(self._relay.handle(event))
@@ -516,8 +520,10 @@ class Gateway:
                     frame = frames.decode(message)
                     assert isinstance(frame, frames.Data)
                     self.site.recorded.append((end, frame))
-                case relays.SessionEnded(name, _):
-                    self.site.sessions[name].over = True
+                case relays.Told(name, end, note):
+                    self.site.sessions[name].told.append((end, note))
+                case relays.SessionEnded(name, reason):
+                    self.site.sessions[name].over, self.site.sessions[name].ended = True, reason
                 case _:
                     pass
 

@@ -4,6 +4,7 @@ import json
 import random
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from staffetta.wire.messages import Channel, EndName
 pytestmark = pytest.mark.live
 
 ECHO = Path(__file__).with_name("echo.py")
+STANDSTILL_SECONDS = 30.0
+"""Longer than an end takes for one attempt with all its pauses (a dial, an attach, the longest wait between two)."""
 
 
 class Typist:
@@ -43,15 +46,28 @@ class Typist:
 
     def finish(self) -> None:
         """Everything typed must have come back, in order, once; and nothing else."""
-        wait_for("the echo of all that was typed", lambda: self._look(0.05) or len(self.shown) >= len(self.typed), 20)
+        self._wait_while_it_goes_on("the echo of all that was typed", lambda: len(self.shown) >= len(self.typed))
         self.console.send(b"Q")
-        wait_for("the end of the echo", lambda: self._look(0.05) or b"DONE" in self.shown, 20)
+        self._wait_while_it_goes_on("the end of the echo", lambda: b"DONE" in self.shown)
         assert self.kept.read_bytes() == self.typed
         assert self.shown.partition(b"DONE")[0] == self.typed
         self.console.send(b"exit\r")
         self.console.expect(pexpect.EOF)
         self.console.wait()
         assert self.console.exitstatus == 0
+
+    def _wait_while_it_goes_on(self, what: str, done: Callable[[], bool]) -> None:
+        """Wait however long it takes, as long as something happens: more is shown, or the console tells of an event."""
+        seen, since = (-1, -1), time.monotonic()
+        while not done():
+            self._look(0.05)
+            now = (len(self.shown), len(self.told()))
+            if now != seen:
+                seen, since = now, time.monotonic()
+            assert time.monotonic() - since < STANDSTILL_SECONDS, (
+                f"nothing happens any more, and not yet: {what}; "
+                f"{len(self.shown)} of {len(self.typed)} bytes shown; {self.told()[-6:]}"
+            )
 
     def told(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.events.read_text().splitlines()]

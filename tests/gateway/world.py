@@ -216,10 +216,11 @@ class World:
         assert status == 200, answer
         return Rep(account, username, key, str(answer["credential"]))
 
-    async def online(self, client: Enrolled) -> WebSocketEnd:
+    async def online(self, client: Enrolled, *capabilities: str) -> WebSocketEnd:
         """A Jump Client that has been welcomed."""
         end = await self.dial("/client/connect")
-        await end.say(tickets.make_jump_client_hello(client.id, end.nonce, end.leaf, client.key, VERSION))
+        hello = tickets.make_jump_client_hello(client.id, end.nonce, end.leaf, client.key, VERSION, capabilities)
+        await end.say(hello)
         assert isinstance(await end.hear(), messages.Welcome)
         return end
 
@@ -236,11 +237,11 @@ class World:
         await end.say(tickets.make_attach(ticket, counter, end.nonce, end.leaf, key, VERSION))
         return end
 
-    async def opened(self) -> "Opened":
+    async def opened(self, kind: str = "shell") -> "Opened":
         """A console, an online client, and an opened session that nobody has joined yet."""
         client, rep = await self.enrolled(), await self.rep()
-        at_client, at_console = await self.online(client), await self.console(rep)
-        await at_console.say(messages.Open(7, client.id, "shell"))
+        at_client, at_console = await self.online(client, kind), await self.console(rep)
+        await at_console.say(messages.Open(7, client.id, kind))
         invite = await at_client.hear()
         opened = await at_console.hear()
         assert isinstance(invite, messages.Invite)

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from staffetta.lab.story import Single
+from staffetta.lab.single import Single
 from staffetta.lab.world import wait_until
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]

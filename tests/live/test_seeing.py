@@ -4,8 +4,9 @@ import time
 
 import pytest
 
-from staffetta.lab.report import Report, judge
-from staffetta.lab.story import Single
+from staffetta.lab.judge import judge
+from staffetta.lab.report import Report
+from staffetta.lab.single import Single
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
 

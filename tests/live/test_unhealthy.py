@@ -2,7 +2,7 @@
 
 import pytest
 
-from staffetta.lab.story import Single
+from staffetta.lab.single import Single
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
 

@@ -28,7 +28,7 @@ from staffetta.site.support.errors import BadAttach, Fenced, SessionOver, Sessio
 from staffetta.site.support.pauses import Before, pause_before
 from staffetta.site.support.recording import Recorder
 from staffetta.wire import frames
-from staffetta.wire.messages import EndName
+from staffetta.wire.messages import Direction, EndName, Transferred
 
 T0 = datetime.fromisoformat("2026-11-24T05:00:00+00:00")
 
@@ -316,3 +316,41 @@ def test_the_recording_is_joined_from_its_segments(
     assert header["title"] == "rita, till (1 of 2 segments missing or damaged)"
     assert events
     assert client.get("/login/reports/sessions/unknown/recording.cast").status_code == 404
+
+
+@pytest.mark.req("S1", "S2")
+def test_moved_files_are_in_the_story_and_on_the_page(
+    browser: Callable[..., Client], person: Callable[..., Account]
+) -> None:
+    rep = person("rita", Allowed.START_SESSIONS, Allowed.VIEW_REPORTS)
+    opened = service.open_session(rep.pk, enrolled("till"), "files")
+    assert not opened.recorded, "a file's bytes are never recorded"
+    sha256 = hashlib.sha256(b"x").digest()
+    sent = Transferred(1, Direction.SEND, "<b>prices</b>.csv", "stored", "/srv/prices.csv", 1_500_000, sha256)
+    service.note_transfer(opened.id, "jump-client", sent, T0)
+    service.note_transfer(opened.id, "jump-client", sent, T0 + timedelta(seconds=1))
+    service.note_transfer(opened.id, "console", sent, T0 + timedelta(seconds=2))
+    refused = Transferred(2, Direction.FETCH, "log", "no-such-file")
+    service.note_transfer(opened.id, "console", refused, T0 + timedelta(seconds=3))
+    assert Record.objects.filter(kind="session.transferred").count() == 3
+    client = browser(rep)
+    page = client.get(f"/login/reports/sessions/{opened.id}").text
+    assert "<b>prices" not in page and "&lt;b&gt;prices&lt;/b&gt;.csv" in page
+    assert "to the remote computer" in page and "1.5 MB" in page and sha256.hex() in page and "/srv/prices.csv" in page
+    assert "from the remote computer" in page and "no-such-file" in page
+    assert "the ends do not agree" not in page
+    told = client.get(f"/login/reports/sessions/{opened.id}.json").json()
+    assert told["kind"] == "files" and told["recorded"] is False
+    assert [(one["name"], one["outcome"], one["size"]) for one in told["transfers"]] == [
+        ("<b>prices</b>.csv", "stored", 1_500_000),
+        ("log", "no-such-file", None),
+    ]
+    assert told["transfers"][0]["told_by"] == ["jump-client", "console"]
+
+
+def test_nothing_is_noted_of_files_in_a_session_of_another_kind(session: str) -> None:
+    service.note_transfer(session, "console", Transferred(1, Direction.SEND, "a", "stored"), T0)
+    assert stories.story(session).transfers == ()
+    assert not Record.objects.filter(kind="session.transferred").exists()
+    with pytest.raises(SessionUnknown):
+        service.note_transfer("unknown", "console", Transferred(1, Direction.SEND, "a", "stored"), T0)

@@ -83,6 +83,7 @@ class OneSite:
             "http://u",
         )
         self.paths.description.write_bytes(description.to_bytes())
+        self.paths.settings.write_text("[gateway]\nestablish_attempts = 100\n")
 
     def certify(self, *names: str) -> None:
         (self.paths.certificates / "site.pem").write_bytes(make_self_signed(names, ["127.0.0.1"], 10))

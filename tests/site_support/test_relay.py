@@ -184,3 +184,18 @@ def test_unknown_messages_pass_only_when_they_are_for_the_peer() -> None:
     book.play(Frame(1, wave), Send(2, wave))
     book.play(Frame(1, frames.encode(frames.Control("wave", {}))))
     book.play(Frame(1, messages.encode(messages.Attached("s", "g", "v", "t", 1, True))))
+
+
+@pytest.mark.req("S2")
+def test_what_an_end_tells_of_a_file_is_told_once_and_passed_on_always() -> None:
+    book = Playbook().both_attached()
+    note = messages.Transferred(1, messages.Direction.SEND, "notes.txt", "stored", "/notes.txt", 7, bytes(32))
+    payload = messages.encode_note(note)
+    book.play(Frame(1, data(0, payload, 0)), relay.Told(SESSION, CONSOLE, note), Send(2, data(0, payload, 0)))
+    book.play(Frame(1, data(0, payload, 0)), Send(2, data(0, payload, 0)))
+    book.play(Frame(2, data(0, payload, 0)), relay.Told(SESSION, CLIENT, note), Send(1, data(0, payload, 0)))
+    book.play(Frame(1, data(0, payload, 1)), Send(2, data(0, payload, 1)))
+    for other in (b"nonsense", b'{"type":"transferred"}', messages.encode_note(messages.Resize(80, 24))):
+        book.play(Frame(1, data(1, other, 0)), Send(2, data(1, other, 0)))
+    book.play(Lost(2), present(CLIENT, False, 1), peer(1, False, 1))
+    book.play(Frame(1, data(2, messages.encode_note(note), 0)))

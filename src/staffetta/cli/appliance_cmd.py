@@ -26,6 +26,7 @@ from staffetta.control.appliance import (
     Updates,
     to_json,
 )
+from staffetta.control.pairing import DEFAULT_HOURS, LEAST_HOURS, MOST_HOURS, SharedState
 from staffetta.control.paths import AppliancePaths
 from staffetta.kernel.errors import Unavailable
 
@@ -250,6 +251,47 @@ def certificate_install_command(appliance: ApplianceControl, name: str, files: t
     """Put your own private key and certificate chain (PEM FILES) in place, with no restart."""
     pem = "\n".join(file.read_text("ascii", errors="replace") for file in files)
     _print_certificate(appliance.replace_certificate(name, pem, _actor()))
+
+
+@group.command("shared-address")
+@click.argument("action", type=click.Choice(["enable", "disable", "status"]))
+@json_option
+@with_control
+def shared_address_command(appliance: ApplianceControl, action: str, as_json: bool) -> None:
+    """Tick or untick *Enabled* of the address that follows the primary of a pair, or show where it is."""
+    if action == "status":
+        shared = appliance.shared_address()
+    else:
+        shared = appliance.enable_shared_address(action == "enable", _actor())
+    if as_json:
+        _print_json(shared)
+    elif shared.address is None:
+        click.echo("This appliance was made without a shared address.")
+    else:
+        where = f" on {shared.interface}" if shared.interface else ""
+        click.echo(f"{shared.address}, port {shared.port}{where}: {shared.state}")
+        if shared.enabled and shared.state is SharedState.RELEASED:
+            click.echo("It is taken as soon as the site says that this appliance is alone or the primary.")
+
+
+@group.command("grant-pair-upgrade")
+@click.option(
+    "--hours",
+    type=click.IntRange(LEAST_HOURS, MOST_HOURS),
+    default=DEFAULT_HOURS,
+    show_default=True,
+    help="How long it is permitted.",
+)
+@click.option("--withdraw", is_flag=True, help="Permit none any more.")
+@with_control
+def grant_pair_upgrade_command(appliance: ApplianceControl, hours: int, withdraw: bool) -> None:
+    """Permit one pair upgrade to install what is on offer on this appliance."""
+    if withdraw:
+        appliance.withdraw_pair_upgrade(_actor())
+        click.echo("No pair upgrade is permitted on this appliance.")
+        return
+    grant = appliance.grant_pair_upgrade(hours, _actor())
+    click.echo(f"One pair upgrade is permitted on this appliance until {grant.until:%Y-%m-%d %H:%M} UTC.")
 
 
 def _began(appliance: ApplianceControl, job: str, wait: bool) -> None:

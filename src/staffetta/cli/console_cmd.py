@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import click
 
 from staffetta.clients.console import account
+from staffetta.clients.console.carrying import Carried, fetch_file, send_file
 from staffetta.clients.console.desk import desk
 from staffetta.clients.console.events import EventFile
 from staffetta.clients.console.sitting import connect
@@ -26,6 +27,14 @@ state_option = click.option(
     default=account.usual_state,
     show_default="~/.config/staffetta",
     help="Where this console keeps its key and credential.",
+)
+
+
+events_option = click.option(
+    "--events",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=None,
+    help="Write what happens to the session to this file, as JSON lines.",
 )
 
 
@@ -79,12 +88,7 @@ def list_command(as_json: bool, root: Path) -> None:
 
 @group.command("connect")
 @click.argument("client")
-@click.option(
-    "--events",
-    type=click.Path(dir_okay=False, path_type=Path),
-    default=None,
-    help="Write what happens to the session to this file, as JSON lines.",
-)
+@events_option
 @state_option
 @click.pass_context
 def connect_command(context: click.Context, client: str, events: Path | None, root: Path) -> None:
@@ -93,6 +97,43 @@ def connect_command(context: click.Context, client: str, events: Path | None, ro
     with EventFile(events) as event_file:
         status = asyncio.run(connect(signed_in, client, Terminal(), event_file))
     context.exit(status)
+
+
+@group.command("send")
+@click.argument("computer")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--to", default=None, help="Where to store it there; what is relative is below the user's home folder.")
+@click.option("--overwrite", is_flag=True, help="Replace a file that is there already.")
+@click.option("--limit", type=click.FloatRange(min=0.001), default=None, help="At most this many megabytes a second.")
+@events_option
+@state_option
+def send_command(
+    computer: str, file: Path, to: str | None, overwrite: bool, limit: float | None, events: Path | None, root: Path
+) -> None:
+    """Send FILE to COMPUTER (name or id). It is there under its name only when it is whole; Ctrl-C cancels."""
+    signed_in = account.load(root, utc_now())
+    rate = None if limit is None else limit * 1_000_000
+    with EventFile(events) as event_file:
+        sent = asyncio.run(send_file(signed_in, computer, file, to, overwrite, event_file, rate))
+    _echo_carried(sent, f"{sent.computer}:{sent.outcome.path}")
+
+
+@group.command("fetch")
+@click.argument("computer")
+@click.argument("path")
+@click.option(
+    "--to", type=click.Path(path_type=Path), default=None, help="Where to store it here; else its name, in this folder."
+)
+@click.option("--overwrite", is_flag=True, help="Replace a file that is there already.")
+@events_option
+@state_option
+def fetch_command(computer: str, path: str, to: Path | None, overwrite: bool, events: Path | None, root: Path) -> None:
+    """Fetch the file at PATH from COMPUTER (name or id). It is here only when it is whole; Ctrl-C cancels."""
+    signed_in = account.load(root, utc_now())
+    here = to if to is not None else Path(Path(path).name)
+    with EventFile(events) as event_file:
+        fetched = asyncio.run(fetch_file(signed_in, computer, path, here, overwrite, event_file))
+    _echo_carried(fetched, str(fetched.local))
 
 
 @group.command("sign-out")
@@ -107,6 +148,11 @@ async def _computers(root: Path) -> tuple[ListedClient, ...]:
     signed_in = account.load(root, utc_now())
     async with Network(signed_in.site.book(), signed_in.remember) as network, desk(network, signed_in) as place:
         return await place.computers()
+
+
+def _echo_carried(carried: Carried, place: str) -> None:
+    sha256 = "" if carried.outcome.sha256 is None else carried.outcome.sha256.hex()
+    click.echo(f"{place}: {carried.outcome.size} bytes in {carried.seconds:.1f} s, SHA-256 {sha256}")
 
 
 def _row(computer: ListedClient) -> dict[str, object]:

@@ -11,22 +11,26 @@ from pathlib import Path
 import click
 
 import staffetta
-from staffetta.kernel.errors import NotFound, StaffettaError
+from staffetta.kernel.errors import InvalidInput, NotFound, StaffettaError
 from staffetta.lab.faults import Fault
-from staffetta.lab.story import STEPS, Options, Single
+from staffetta.lab.page import page
+from staffetta.lab.stories import DEFAULT, STORIES, story_named
+from staffetta.lab.story import Options, Story
 from staffetta.lab.world import World
 
-STORIES = ("single",)
+_ENDED_EARLY = "\nThe story ended early; what it had started stays up. Ctrl-C ends everything and removes what it made."
 
 
 @click.command(
     "lab",
-    epilog="Stories: single (one appliance, upgraded live). `staffetta lab steps [STORY]` lists a story's steps.",
+    epilog=f"Stories: {'; '.join(f'{story.name} ({story.about})' for story in STORIES.values())}. "
+    f"Without a name: {DEFAULT}. `staffetta lab steps [STORY]` lists a story's steps.",
 )
 @click.argument("words", nargs=-1, metavar="[STORY]")
 @click.option("--exit", "leave", is_flag=True, help="End when the story ends: 0 only if nothing was lost.")
 @click.option("--report", type=click.Path(dir_okay=False, path_type=Path), help="Write the report as JSON.")
-@click.option("--clients", default=3, show_default=True, type=click.IntRange(1, 50), help="How many Jump Clients.")
+@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write the report as one page.")
+@click.option("--clients", type=click.IntRange(1, 50), help="How many Jump Clients; by default as many as it needs.")
 @click.option("--break", "fault", metavar="FAULT@STEP", help="Break something on purpose; see the error for a list.")
 @click.option("--seed", type=int, help="Draws which processes are killed; the report names the one that was used.")
 @click.option("--cache", type=click.Path(file_okay=False, path_type=Path), help="Where builds are kept between runs.")
@@ -34,17 +38,17 @@ def group(
     words: tuple[str, ...],
     leave: bool,
     report: Path | None,
-    clients: int,
+    html: Path | None,
+    clients: int | None,
     fault: str | None,
     seed: int | None,
     cache: Path | None,
 ) -> None:
     """Run a story in a world of its own on this machine, with real programs, and report what its users noticed."""
     if words[:1] == ("steps",):
-        _check_story(words[1:2])
-        click.echo("\n".join(STEPS))
+        click.echo("\n".join(_story(words[1:]).steps))
         return
-    _check_story(words)
+    kind = _story(words)
     source = _source_tree()
     seed = int(time.time()) if seed is None else seed
     options = Options(cache or source / ".cache" / "builds", clients, Fault.parse(fault) if fault else None, seed)
@@ -52,7 +56,7 @@ def group(
     world = World(click.echo, [_command()], source)
     _end_with(world)
     try:
-        story = Single(world, options)
+        story = kind(world, options)
         try:
             result = story.run()
         except (StaffettaError, OSError) as error:
@@ -61,20 +65,25 @@ def group(
             _keep_logs(world)
         if report:
             report.write_text(result.to_json())
+        as_page = world.folder / "report.html"
+        as_page.write_text(page(result))
+        if html:
+            html.write_text(page(result))
         click.echo(result.to_text())
         click.echo(f"  {time.monotonic() - started:.0f} s in all.")
         if leave:
             sys.exit(0 if result.good else 1)
-        click.echo(story.where_to_look())
+        click.echo(story.where_to_look() if result.good or result.outcome != "failed" else _ENDED_EARLY)
+        click.echo(f"The report as a page, with a timeline: {(html or as_page).absolute().as_uri()}")
         threading.Event().wait()
     finally:
         world.close()
 
 
-def _check_story(words: tuple[str, ...]) -> None:
-    for word in words:
-        if word not in STORIES:
-            raise NotFound(f"There is no story {word!r}; there are: {', '.join(STORIES)}.")
+def _story(words: tuple[str, ...]) -> type[Story]:
+    if len(words) > 1:
+        raise InvalidInput(f"One story at a time; given were {', '.join(words)}.")
+    return story_named(words[0] if words else DEFAULT)
 
 
 def _source_tree() -> Path:

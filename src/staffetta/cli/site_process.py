@@ -1,5 +1,6 @@
 """How a command works on the site's data: Django loaded for one appliance, and the rights of the site's own user."""
 
+import encodings.idna  # noqa: F401 - names of hosts are encoded by it, and it is looked for only then
 import os
 import sys
 from collections.abc import Callable

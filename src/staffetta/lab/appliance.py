@@ -1,8 +1,11 @@
 """One appliance of the lab: laid out and started by public commands, administered through its pages."""
 
+import contextlib
 import json
 import os
 import secrets
+import socket
+import sqlite3
 import ssl
 import subprocess
 import time
@@ -14,6 +17,7 @@ from typing import Any, Final
 import requests
 
 from staffetta.kernel.journal import GATE_VARIABLE
+from staffetta.lab.overlay import COLUMN
 from staffetta.lab.pages import Browser
 from staffetta.lab.publisher import Published, target
 from staffetta.lab.world import LabFailure, Program, World, wait_until
@@ -41,6 +45,8 @@ class Appliance:
     address: str
     folder: Path
     keeper: Callable[[], Program]
+    shared: str = ""
+    """The address that follows the primary of its pair; empty for an appliance alone."""
     password: str = field(default_factory=new_password)
     site_password: str = field(default_factory=new_password)
 
@@ -53,6 +59,11 @@ class Appliance:
     def site_url(self) -> str:
         """The site's face, up to the port."""
         return f"https://{self.address}:{SITE_PORT}"
+
+    @property
+    def common_url(self) -> str:
+        """The site's face as everybody knows it: at the shared address if there is one."""
+        return f"https://{self.shared or self.address}:{SITE_PORT}"
 
     @property
     def appliance_certificate(self) -> Path:
@@ -75,18 +86,12 @@ class Appliance:
             wanted["STAFFETTA_PROCESS"] = process
         if generation:
             wanted["STAFFETTA_GENERATION"] = generation
-        found = []
-        for entry in Path("/proc").iterdir():
-            if not entry.name.isdigit():
-                continue
-            try:
-                raw = (entry / "environ").read_bytes().decode(errors="replace").split("\0")
-            except OSError:
-                continue
-            environment = dict(one.partition("=")[::2] for one in raw)
-            if all(environment.get(key) == value for key, value in wanted.items()):
-                found.append(int(entry.name))
-        return found
+        pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+        return [pid for pid in pids if wanted.items() <= _environment(pid).items()]
+
+    def owns(self, pid: int) -> bool:
+        """Whether a process is a child of this appliance's keeper."""
+        return _environment(pid).get("STAFFETTA_APPLIANCE") == str(self.folder)
 
     def active(self, program: str) -> str:
         """Return the id of a program's active generation, as `staffetta appliance status` says.
@@ -105,6 +110,13 @@ class Appliance:
 
         return wait_until(f"an active generation of {program}", asked, 60)
 
+    def batons(self) -> dict[str, str]:
+        """Return what the newer release's new field holds, by Jump Client; empty without its migration."""
+        with contextlib.closing(sqlite3.connect(f"file:{self.folder}/site/site.sqlite3?mode=ro", uri=True)) as database:
+            if COLUMN not in {row[1] for row in database.execute("PRAGMA table_info(fleet_jumpclient)")}:
+                return {}
+            return dict(database.execute(f"SELECT id, coalesce({COLUMN}, '') FROM fleet_jumpclient"))
+
     def see_certificate(self, port: int, path: Path) -> None:
         """Accept the certificate shown on ``port``, as a browser does after its warning."""
 
@@ -117,22 +129,43 @@ class Appliance:
 
         wait_until(f"a TLS answer of {self.address}:{port}", shown, 60)
 
+    def wait_for_site(self) -> None:
+        """Wait until the site answers at this appliance's own address."""
 
-def install_base(world: World, name: str, number: int, published: Published, env: dict[str, str]) -> Appliance:
+        def answers() -> bool:
+            with socket.socket() as probe:
+                probe.settimeout(1)
+                return probe.connect_ex((self.address, SITE_PORT)) == 0
+
+        wait_until(f"the site at {self.address}", answers, 60)
+
+
+def _environment(pid: int) -> dict[str, str]:
+    try:
+        raw = Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace")
+    except OSError:  # it has just left
+        return {}
+    return dict(one.partition("=")[::2] for one in raw.split("\0"))
+
+
+def install_base(
+    world: World, name: str, number: int, published: Published, env: dict[str, str], shared: str = ""
+) -> Appliance:
     """Lay out an appliance with its first base and start its keeper; return once base's face answers."""
     folder = world.folder / name
     address = world.address(number)
-    users = ["--base-user", str(BASE_USER), "--site-user", str(SITE_USER)] if os.geteuid() == 0 else []
+    more = ["--base-user", str(BASE_USER), "--site-user", str(SITE_USER)] if os.geteuid() == 0 else []
+    more += ["--shared-address", shared] if shared else []
     world.run(
         "appliance", "init", "--appliance", str(folder), "--name", name, "--bundle", str(published.base_bundle),
         "--root", str(published.root), "--address", address, "--site-port", str(SITE_PORT),
-        "--appliance-port", str(APPLIANCE_PORT), "--update-server", published.url, *users,
+        "--appliance-port", str(APPLIANCE_PORT), "--update-server", published.url, *more,
     )  # fmt: skip
     # A story that kills processes on purpose starts a generation more often than an upgrade ever should.
     attempts = 60 if GATE_VARIABLE in env else 3
     (folder / "settings.toml").write_text(f"[installs]\nattempts = {attempts}\nstart_seconds = {START_SECONDS}\n")
     keeper = world.keep(f"{name}-keeper", [world.python, "-m", "staffetta.keeper", "--appliance", str(folder)], env=env)
-    appliance = Appliance(name, world, address, folder, keeper)
+    appliance = Appliance(name, world, address, folder, keeper, shared)
     appliance.see_certificate(APPLIANCE_PORT, appliance.appliance_certificate)
     return appliance
 
@@ -169,6 +202,20 @@ class Administrator:
             str(item["data-target"]): bool(item.select("button[type=submit]:not([disabled])"))
             for item in self.browser.select("[data-target]")
         }
+
+    def import_certificate(self, name: str, pem: Path) -> None:
+        """Bring a certificate with its key for one of the two doors."""
+        self.browser.open("/appliance/security/certificates")
+        with pem.open("rb") as file:
+            page = self.browser.submit("form#import-certificate", {"name": name, "certificate": file})
+        if "is in use" not in page:
+            raise LabFailure(f"The certificate was not taken: {page[:500]}")
+
+    def install_to_end(self, kind: str, version: str) -> None:
+        """Install one offer and wait until it is committed."""
+        job = self.wait_for(self.install(kind, version))
+        if job["state"] != "committed":
+            raise LabFailure(f"The job for {kind} {version} ended {job['state']}: {job.get('error')}")
 
     def install(self, kind: str, version: str) -> str:
         """Press `Install this update` of one offer; return the job's id."""

@@ -1,11 +1,4 @@
-"""What a story may break on purpose, written FAULT@STEP, and the gate at which processes are killed.
-
-keystrokes   drop@typist · double@typist · drop@echo · double@echo
-releases     crash@site · hang@site · probe@site: the newer site is unhealthy in that way
-processes    kill-PROCESS@KIND.STEP.WHEN: killed once, before or after that step of the job is written to the journal;
-             PROCESS: keeper, service, base-web, gateway, web, worker, or any; KIND: base, site, or any;
-             STEP: a state of the install table, or every; WHEN: before, after, or both
-"""
+"""What a story may break on purpose, written FAULT@STEP, and the gate at which processes are killed."""
 
 import contextlib
 import json
@@ -24,6 +17,16 @@ from staffetta.kernel.journal import GATE_VARIABLE
 from staffetta.lab.appliance import Appliance
 from staffetta.lab.world import World
 
+LIST: Final = """
+keystrokes   drop@typist · double@typist · drop@echo · double@echo
+releases     crash@site · hang@site · probe@site: the newer site is unhealthy in that way
+records      lose@record · copy@record: deleted from, or copied in, the database of B, stopped, before it is compared
+processes    kill-PROCESS@KIND.STEP.WHEN: killed once, before or after that step of the job is written to the journal;
+             PROCESS: keeper, service, base-web, gateway, web, worker, or any, of the appliance that writes it; with -a
+             or -b after it, of that one; KIND: base or site (an install job), pair (the pair job), or any;
+             STEP: a state of the job's table, or every; WHEN: before, after, or both
+"""
+"""Every fault there is; a story refuses those that it cannot bring about."""
 PROCESSES: Final = ("keeper", "service", "base-web", "gateway", "web", "worker")
 BACK_SECONDS: Final = 40.0  # longer than keeper's longest pause before it starts a process again
 _PLACES: Final = {
@@ -48,9 +51,13 @@ class Fault:
         """Read FAULT@STEP; what is not known raises ``InvalidInput`` that lists what is."""
         kind, _, step = text.partition("@")
         fault = cls(kind, step)
-        if not (fault.is_keystroke or fault.is_unhealthy or (fault.is_kill and len(step.split(".")) == 3)):
-            raise InvalidInput(f"{text!r} is no fault of this story. Known:\n{__doc__.partition(chr(10))[2]}")
+        if not (fault.is_keystroke or fault.is_unhealthy or fault.is_record or fault.is_kill):
+            raise InvalidInput(f"{text!r} is no fault that the lab knows. Known:\n{LIST}")
         return fault
+
+    def __str__(self) -> str:
+        """As it is written."""
+        return f"{self.kind}@{self.step}"
 
     @property
     def is_keystroke(self) -> bool:
@@ -63,9 +70,29 @@ class Fault:
         return self.kind in ("crash", "hang", "probe") and self.step == "site"
 
     @property
+    def is_record(self) -> bool:
+        """Whether it loses or doubles a record of a stopped appliance, which the report must show."""
+        return self.kind in ("lose", "copy") and self.step == "record"
+
+    @property
     def is_kill(self) -> bool:
         """Whether it kills processes at journal writes."""
-        return self.kind.removeprefix("kill-") in (*PROCESSES, "any") and self.kind.startswith("kill-")
+        return self.kind.startswith("kill-") and self.process in (*PROCESSES, "any") and len(self.step.split(".")) == 3
+
+    @property
+    def process(self) -> str:
+        """The process that is killed, or any."""
+        return self.kind.removeprefix("kill-").removesuffix("-a").removesuffix("-b")
+
+    @property
+    def side(self) -> str:
+        """The appliance whose process is killed, A or B; empty for the one that writes to its journal."""
+        return {"-a": "A", "-b": "B"}.get(self.kind[-2:], "")
+
+    @property
+    def needs_pair(self) -> bool:
+        """Whether there must be two appliances for it."""
+        return self.is_record or self.side == "B" or self.step.startswith("pair.")
 
     def meets(self, kind: str, step: str, when: str) -> bool:
         """Whether this journal write is one to kill at."""
@@ -83,9 +110,9 @@ class Gate:
         self._path = world.folder / "gate.sock"
         self._fault = fault
         self._random = random.Random(seed)
-        self._seen: set[tuple[str, str, str]] = set()
+        self._seen: set[tuple[str, str, str, str]] = set()
         self._kinds: dict[str, str] = {}
-        self._appliance: Appliance | None = None
+        self._appliances: dict[str, Appliance] = {}
         self.armed = False
         self.kills: list[dict[str, Any]] = []
         self._listener = socket.socket(socket.AF_UNIX)
@@ -99,9 +126,9 @@ class Gate:
         """What the appliance's keeper must be started with for its children to ask."""
         return {GATE_VARIABLE: str(self._path)}
 
-    def watch(self, appliance: Appliance) -> None:
-        """Kill among this appliance's processes, once ``armed``."""
-        self._appliance = appliance
+    def watch(self, **appliances: Appliance) -> None:
+        """Kill among the processes of these appliances, called A and B, once ``armed``."""
+        self._appliances = appliances
 
     def _listen(self) -> None:
         while True:
@@ -116,40 +143,39 @@ class Gate:
                 self._kinds[entry["job"]] = entry["program"]
             kind = self._kinds.get(entry["job"], "")
             step = entry.get("step", entry["type"])
+            writer = next((side for side, one in self._appliances.items() if one.owns(line["pid"])), "")
             point = (kind, step, line["when"])
-            if self.armed and point not in self._seen and self._fault.meets(*point):
-                self._seen.add(point)
-                self._kill(point, connection)
+            if self.armed and (writer, *point) not in self._seen and self._fault.meets(*point):
+                self._seen.add((writer, *point))
+                self._kill(point, self._fault.side or writer, connection)
             with contextlib.suppress(OSError):  # whoever asked may be the one that was killed
                 connection.sendall(b"go\n")
 
-    def _kill(self, point: tuple[str, str, str], asker: socket.socket) -> None:
-        wanted = self._fault.kind.removeprefix("kill-")
+    def _kill(self, point: tuple[str, str, str], side: str, asker: socket.socket) -> None:
+        wanted = self._fault.process
         candidates = list(PROCESSES) if wanted == "any" else [wanted]
         self._random.shuffle(candidates)
         for name in candidates:
-            pids = list(self._pids(name))
+            pids = list(self._pids(name, side))
             if wanted != "any":  # killed a moment ago, it is on its way back: without it this point would prove nothing
                 until = time.monotonic() + BACK_SECONDS
                 while not pids and time.monotonic() < until and _waits(asker):
                     time.sleep(0.1)
-                    pids = list(self._pids(name))
+                    pids = list(self._pids(name, side))
             if pids:
                 for pid in pids:
                     with contextlib.suppress(ProcessLookupError):  # it has just left by itself
                         os.kill(pid, signal.SIGKILL)
-                self.kills.append({"at": ".".join(point), "process": name, "pids": pids})
+                self.kills.append({"at": ".".join(point), "process": name, "appliance": side, "pids": pids})
                 return
 
-    def _pids(self, name: str) -> Iterator[int]:
-        """Yield the processes that carry a name: keeper's own, or every generation's process of that name."""
-        assert self._appliance is not None
-        if name == "keeper":
-            if self._appliance.keeper().running:
-                yield self._appliance.keeper().process.pid
-            return
-        program, process = _PLACES[name]
-        yield from self._appliance.processes(program, process)
+    def _pids(self, name: str, side: str) -> Iterator[int]:
+        """Yield an appliance's processes of a name: keeper's own, or every generation's process of that name."""
+        appliance = self._appliances[side]
+        if name != "keeper":
+            yield from appliance.processes(*_PLACES[name])
+        elif appliance.keeper().running:
+            yield appliance.keeper().process.pid
 
 
 def _waits(asker: socket.socket) -> bool:

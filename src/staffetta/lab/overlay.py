@@ -1,4 +1,7 @@
-"""What the newer release adds to the source tree: a migration, a wire capability and a visible change; or a sickness.
+"""What the newer release adds to the source tree, or its sickness: what makes upgrades hard.
+
+It adds a field to what is synced between two appliances, with a migration that fills it, a wire capability and a
+visible change.
 
 Each change replaces a text that stands exactly once in a file of the tree, so that a tree that has moved on is noticed
 at once instead of being built without the change.
@@ -15,7 +18,7 @@ VISIBLE: Final = "The baton goes on."
 CAPABILITY: Final = "baton"
 COLUMN: Final = "baton"
 
-_MIGRATION: Final = '''"""Adds a column, as a newer release does."""
+_MIGRATION: Final = '''"""Adds a column and gives each row a value that no other appliance would give it."""
 
 from pathlib import Path
 
@@ -26,7 +29,10 @@ _LATEST = sorted(path.stem for path in Path(__file__).parent.glob("0*.py"))[-1]
 
 class Migration(migrations.Migration):
     dependencies = [("fleet", _LATEST)]
-    operations = [migrations.AddField("jumpclient", "baton", models.TextField(null=True))]
+    operations = [
+        migrations.AddField("jumpclient", "baton", models.TextField(null=True)),
+        migrations.RunSQL("UPDATE fleet_jumpclient SET baton = lower(hex(randomblob(8)))"),
+    ]
 '''
 
 
@@ -51,6 +57,11 @@ _NEWER: Final = (
         "src/staffetta/site/gateway/connect.py",
         'CAPABILITIES: Final = ("shell",',
         f'CAPABILITIES: Final = ("{CAPABILITY}", "shell",',
+    ),
+    Change(
+        "src/staffetta/site/fleet/models.py",
+        "    enrolled_by_token = models.CharField(max_length=40)\n",
+        f"    enrolled_by_token = models.CharField(max_length=40)\n    {COLUMN} = models.TextField(null=True)\n",
     ),
 )
 

@@ -23,14 +23,19 @@ TECHNICIAN: Final = ("start_sessions", "view_reports", "manage_files")
 class SiteAdministrator:
     """The person who looks after the site in a browser at `/login`."""
 
-    def __init__(self, appliance: Appliance) -> None:
+    def __init__(self, appliance: Appliance, url: str = "") -> None:
+        """``url`` is where to sign in; by default the appliance's own address."""
         self.appliance = appliance
-        self.browser = Browser(appliance.site_url, appliance.site_certificate)
+        self.browser = Browser(url or appliance.site_url, appliance.site_certificate)
 
     def first_sign_in(self) -> None:
         """Sign in as admin for the first time and change the password."""
         self.browser.sign_in("/login/", "admin", FIRST_PASSWORD)
         self.browser.change_first_password(FIRST_PASSWORD, self.appliance.site_password)
+
+    def sign_in(self) -> None:
+        """Sign in as admin."""
+        self.browser.sign_in("/login/", "admin", self.appliance.site_password)
 
     def make_technician(self, name: str) -> str:
         """Make a technician's account and sign in once with its one-time password; return the lasting password."""
@@ -43,7 +48,7 @@ class SiteAdministrator:
         if not found:
             raise LabFailure(f"The page does not show a one-time password: {page[:300]}")
         once, lasting = str(found[0]["data-one-time-password"]), new_password()
-        own = Browser(self.appliance.site_url, self.appliance.site_certificate)
+        own = Browser(self.browser.url, self.appliance.site_certificate)
         own.sign_in("/login/", name, once)
         own.change_first_password(once, lasting)
         return lasting
@@ -158,7 +163,7 @@ class Technician:
         secret.write_text(self.password)
         secret.chmod(0o600)
         self.world.run(
-            "console", "sign-in", "--site", self.appliance.site_url, "--identity", self.identity,
+            "console", "sign-in", "--site", self.appliance.common_url, "--identity", self.identity,
             "--user", self.name, "--password-file", str(secret), "--state", str(self.state),
         )  # fmt: skip
         secret.unlink()
@@ -195,6 +200,48 @@ class Technician:
             raise LabFailure(f"The technician could not begin to type. The terminal:\n{program.tail()}")
         return Work(self, computer, program, events)
 
+    def carry(self, computer: str, megabytes: int, limit: float = 8.0) -> "Carriage":
+        """Move a file of that size to a computer and back, over and over, until told to stop.
+
+        ``limit``: megabytes a second on the way there (none on the way back), so that a file is under way for
+        ``megabytes / limit`` seconds; 0 for as fast as it goes.
+        """
+        wait_until(f"{computer} to be online", lambda: self.sees_online(computer), 30, every=0.5)
+        self.sittings += 1
+        folder = self.world.folder / "technicians" / f"files-{self.sittings}"
+        folder.mkdir()
+        events = self.state / f"{computer}-{self.sittings}.jsonl"
+        far = self.world.folder / "computers" / f"{computer}-carried-{self.sittings}"
+        program = self.world.start(
+            f"carrier-{computer}",
+            [
+                self.world.python, "-m", "staffetta.lab.users.carrier", "--computer", computer,
+                "--megabytes", str(megabytes), "--limit", str(limit), "--far", str(far), "--folder", str(folder),
+                "--state", str(self.state), "--events", str(events), "--", *self.console,
+            ],
+            pipe=True,
+        )  # fmt: skip
+        assert program.process.stdout is not None
+        first = program.process.stdout.readline().decode().strip()
+        if first != "moving":
+            raise LabFailure(f"The technician could not move a file ({first}). The log:\n{program.tail()}")
+        patience = 60.0 + (megabytes / limit if limit else megabytes / 2)
+        return Carriage(self, computer, program, events, patience)
+
+
+def read_notes(events: Path) -> list[dict[str, Any]]:
+    """Return what a console has noted so far."""
+    if not events.exists():
+        return []
+    return [json.loads(line) for line in events.read_text().splitlines(keepends=True) if line.endswith("\n")]
+
+
+def places_in(notes: list[dict[str, Any]]) -> tuple[list[str], int]:
+    """Return the generations that served the sessions of a console, in order, and how often it was resumed."""
+    placed = [note for note in notes if note["event"] in ("attached", "moved", "resumed")]
+    generations = list(dict.fromkeys(str(note["generation"]) for note in placed))
+    return generations, sum(note["event"] != "attached" for note in placed)
+
 
 @dataclass
 class Work:
@@ -207,18 +254,12 @@ class Work:
 
     def noted(self) -> list[dict[str, Any]]:
         """Return the console's own notes of the session so far."""
-        if not self.events.exists():
-            return []
-        return [json.loads(line) for line in self.events.read_text().splitlines()]
+        return read_notes(self.events)
 
     def finish(self, admin: SiteAdministrator) -> dict[str, Any]:
         """Stop typing, end the session, return its account with generations, resumes and its recording judged."""
         account = self.technician.world.account(self.program)
-        generations: list[str] = []
-        for note in self.noted():
-            if note["event"] in ("attached", "moved", "resumed") and note["generation"] not in generations:
-                generations.append(note["generation"])
-        resumed = sum(note["event"] in ("moved", "resumed") for note in self.noted())
+        generations, resumed = places_in(self.noted())
         typed = account.pop("typed")
         return {
             **account,
@@ -233,7 +274,9 @@ class Work:
         """Return ``complete`` if the recording shows every keystroke exactly once, else what is wrong with it."""
 
         def report() -> dict[str, Any] | None:
-            of_computer = [one for one in admin.sessions() if one["client"]["name"] == self.computer]
+            of_computer = [
+                one for one in admin.sessions() if one["client"]["name"] == self.computer and one["kind"] == "shell"
+            ]
             newest = max(of_computer, key=lambda one: str(one["opened"]), default=None)
             return newest if newest and newest["ended"] else None
 
@@ -246,3 +289,48 @@ class Work:
         begin = shown.find("READY")
         body = shown[begin + len("READY") :].partition("DONE")[0]
         return "complete" if begin >= 0 and body == typed else f"incomplete ({len(body)} of {len(typed)} keystrokes)"
+
+
+@dataclass
+class Carriage:
+    """Files under way: the carrying user and what the console notes of it."""
+
+    technician: Technician
+    computer: str
+    program: Program
+    events: Path
+    patience: float
+
+    def noted(self) -> list[dict[str, Any]]:
+        """Return the console's own notes of the sessions so far."""
+        return read_notes(self.events)
+
+    def finish(self, admin: SiteAdministrator) -> dict[str, Any]:
+        """Let the file under way come to its end; return the account, with generations, resumes and what was noted."""
+        account = self.technician.world.account(self.program, self.patience)
+        generations, resumed = places_in(self.noted())
+        return {
+            **account,
+            "computer": self.computer,
+            "resumed": resumed,
+            "generations": generations,
+            "recording": self._report(admin, account["files"]),
+        }
+
+    def _report(self, admin: SiteAdministrator, files: int) -> str | None:
+        """Return None if the site's reports list every file and hold no byte of any, else what is wrong with them."""
+
+        def reports() -> list[dict[str, Any]] | None:
+            found = [
+                one for one in admin.sessions() if one["client"]["name"] == self.computer and one["kind"] == "files"
+            ]
+            return found if all(one["ended"] for one in found) else None
+
+        found = wait_until("the reports of moved files to be complete", reports, 30, every=0.5)
+        if any(one["recorded_bytes"] for one in found):
+            return "there, of a file's bytes"
+        stored = [told for one in found for told in one["transfers"] if told["outcome"] == "stored"]
+        untold = [told for told in stored if told["disputed"] or not told["sha256"]]
+        if len(stored) < files or untold:
+            return f"none, but the story tells of {len(stored)} of {files} files, {len(untold)} of them in doubt"
+        return None

@@ -18,6 +18,7 @@ from staffetta.wire.fields import (
     Capabilities,
     Counter,
     Details,
+    Hash,
     Id,
     Name,
     Nonce,
@@ -41,8 +42,15 @@ class EndName(StrEnum):
         return EndName.JUMP_CLIENT if self is EndName.CONSOLE else EndName.CONSOLE
 
 
+class SessionKind(StrEnum):
+    """What a session is for. Its name is also the capability of who can have one."""
+
+    SHELL = "shell"
+    FILES = "files"
+
+
 class Channel:
-    """The channels of a session of kind "shell"."""
+    """The channels of a session of kind "shell"; of kind "files" every channel but ``NOTES`` is a transfer's own."""
 
     NOTES: Final = 0
     SHELL: Final = 1
@@ -394,7 +402,32 @@ class Exit:
     output: Counter = 0
 
 
-Note = Resize | Exit
+class Direction(StrEnum):
+    """Which way a file goes: ``send`` to the remote computer, ``fetch`` from it."""
+
+    SEND = "send"
+    FETCH = "fetch"
+
+
+@dataclass(frozen=True, slots=True)
+class Transferred:
+    """Channel 0, each end: how the transfer on ``channel`` ended, just before the end's last word there.
+
+    ``outcome`` is "stored" or the code of what went wrong. ``size`` and ``sha256`` are of what was offered and moved,
+    as far as this end knows; ``path`` is that on the remote computer. The site notes it in the session's story.
+    """
+
+    TYPE: ClassVar[str] = "transferred"
+    channel: Annotated[int, Range(1, 63)]
+    direction: Direction
+    name: Name
+    outcome: Annotated[str, Size(1, 64)]
+    path: Annotated[str, Size(0, 1024)] = ""
+    size: Annotated[int, Range(0, 2**63 - 1)] | None = None
+    sha256: Hash | None = None
+
+
+Note = Resize | Exit | Transferred
 
 
 def parse_note(payload: bytes) -> Note | Unknown:
@@ -405,6 +438,8 @@ def parse_note(payload: bytes) -> Note | Unknown:
             return wire_fields.read(Resize, values.fields)
         case Exit.TYPE:
             return wire_fields.read(Exit, values.fields)
+        case Transferred.TYPE:
+            return wire_fields.read(Transferred, values.fields)
         case other:
             return Unknown(other)
 

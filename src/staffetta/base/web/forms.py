@@ -3,6 +3,8 @@
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from staffetta.control.pairing import DEFAULT_HOURS, LEAST_HOURS, MOST_HOURS
+
 
 class AcceptEulaForm(forms.Form):
     """The box is ticked, for the text with this hash."""
@@ -21,6 +23,24 @@ class ManualInstallForm(forms.Form):
     """A bundle of packages from a removable medium."""
 
     bundle = forms.FileField(label=_("File"), max_length=255)
+
+
+class NetworkingForm(forms.Form):
+    """IP configuration, as far as the shared address goes."""
+
+    enabled = forms.BooleanField(required=False)
+
+
+class GrantForm(forms.Form):
+    """For how long one pair upgrade is permitted."""
+
+    hours = forms.IntegerField(
+        label=_("Hours"),
+        min_value=LEAST_HOURS,
+        max_value=MOST_HOURS,
+        initial=DEFAULT_HOURS,
+        widget=forms.NumberInput(attrs={"class": "form-control"}),
+    )
 
 
 class CertificateForm(forms.Form):

@@ -9,6 +9,7 @@ from staffetta.ui.signin import accounts, sessions
 
 INSTALL_UPDATES = "appliance.install_updates"
 MANAGE_CERTIFICATES = "appliance.manage_certificates"
+MANAGE_NETWORKING = "appliance.manage_networking"
 
 
 class Account(accounts.Account):
@@ -22,6 +23,7 @@ class Account(accounts.Account):
         permissions = (
             ("install_updates", "Check for and install updates, accept licence agreements"),
             ("manage_certificates", "Import certificates and keys"),
+            ("manage_networking", "Change the addresses of the appliance"),
         )
 
 

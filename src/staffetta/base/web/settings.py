@@ -39,7 +39,8 @@ STAFFETTA_FACE = Face(
     version=os.environ.get("STAFFETTA_VERSION", ""),
     navigation=(
         Section(_("Status"), (Item(_("Basics"), "home"),)),
+        Section(_("Networking"), (Item(_("IP configuration"), "networking"),)),
         Section(_("Security"), (Item(_("Certificates"), "certificates"),)),
-        Section(_("Updates"), (Item(_("Updates"), "updates", also=("job",)),)),
+        Section(_("Updates"), (Item(_("Updates"), "updates", also=("job",)), Item(_("Pair upgrade"), "pair"))),
     ),
 )

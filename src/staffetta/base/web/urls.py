@@ -3,7 +3,7 @@
 from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 
-from staffetta.base.web import certificates, jobs, status, updates
+from staffetta.base.web import certificates, jobs, networking, pair, status, updates
 from staffetta.ui.signin.access import public
 from staffetta.ui.static_files import static_file
 
@@ -18,6 +18,11 @@ _pages: list[URLPattern | URLResolver] = [
     path("updates/jobs/<str:job>/events", jobs.job_events, name="job-events"),
     path("security/certificates", certificates.certificates, name="certificates"),
     path("security/certificates/import", certificates.import_certificate, name="import-certificate"),
+    path("networking", networking.networking, name="networking"),
+    path("networking/save", networking.save, name="save-networking"),
+    path("pair", pair.pair, name="pair"),
+    path("pair/grant", pair.grant, name="grant-pair-upgrade"),
+    path("pair/withdraw", pair.withdraw, name="withdraw-pair-upgrade"),
     path("static/<path:path>", static_file, name="static"),
     path("", include("staffetta.ui.signin.urls")),
 ]

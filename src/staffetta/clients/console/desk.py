@@ -19,7 +19,7 @@ from staffetta.wire.liveness import Reconnect
 
 ANSWER_SECONDS = 20.0
 PATIENCE_SECONDS = 3.0
-CAPABILITIES = ("shell", "resume")
+CAPABILITIES = ("shell", "files", "resume")
 
 
 class NoSuchComputer(ClientError):
@@ -39,10 +39,11 @@ class AmbiguousName(ClientError):
 
 
 class Desk:
-    """A console that was welcomed."""
+    """A console that was welcomed by a site that has these ``capabilities``."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, capabilities: tuple[str, ...]) -> None:
         self._link = link
+        self._capabilities = capabilities
         self._numbers: Iterator[int] = itertools.count(1)
 
     async def computers(self) -> tuple[messages.ListedClient, ...]:
@@ -58,10 +59,18 @@ class Desk:
             if not page.more:
                 return tuple(found)
 
-    async def open(self, client: str, options: messages.ShellOptions) -> messages.Opened:
-        """Open a shell session on a Jump Client. Raises SiteRefused (offline, not allowed)."""
+    async def open(
+        self,
+        client: str,
+        options: messages.ShellOptions | None = None,
+        kind: messages.SessionKind = messages.SessionKind.SHELL,
+    ) -> messages.Opened:
+        """Open a session on a Jump Client. Raises SiteRefused (offline, not allowed, too old for this kind)."""
+        if kind is not messages.SessionKind.SHELL and kind not in self._capabilities:
+            raise SiteRefused("site-lacks-capability", f"This site has no sessions of kind {kind.value!r} yet.")
         number = next(self._numbers)
-        self._link.send(messages.encode(messages.Open(number, client, "shell", options)))
+        wish = messages.Open(number, client, kind.value, options or messages.ShellOptions())
+        self._link.send(messages.encode(wish))
         opened = await self._answer(number)
         if not isinstance(opened, messages.Opened):
             raise UnreadableAnswer("The site answered the wish for a session with something else.")
@@ -98,27 +107,25 @@ async def desk(network: Network, account: SignedIn) -> AsyncIterator[Desk]:
             account.credential, link.nonce, link.certificate, account.key, running_version(), CAPABILITIES
         )
 
-    link = await _first_link(network, hello)
+    link, welcome = await _first_link(network, hello)
     try:
-        yield Desk(link)
+        yield Desk(link, welcome.capabilities)
     finally:
         link.close(CloseCode.ENDED, "done")
         await asyncio.wait([asyncio.create_task(link.closed())], timeout=1.0)
 
 
-async def _first_link(network: Network, hello: Hello) -> Link:
+async def _first_link(network: Network, hello: Hello) -> tuple[Link, messages.Welcome]:
     """Come online; a site that is just being restarted is given a moment."""
     route = network.route()
     reconnect = Reconnect(time.monotonic(), give_up_after=PATIENCE_SECONDS)
     while True:
         await asyncio.sleep(reconnect.delay(jitter()))
         try:
-            link, _ = await come_online(network, route, hello, STAGGER_SECONDS)
+            return await come_online(network, route, hello, STAGGER_SECONDS)
         except (SiteUnreachable, UnreadableAnswer):
             if reconnect.given_up(time.monotonic()) is not None:
                 raise
-        else:
-            return link
 
 
 def chosen(computers: tuple[messages.ListedClient, ...], wish: str) -> messages.ListedClient:

@@ -11,7 +11,7 @@ from staffetta.clients.console.desk import chosen, desk
 from staffetta.clients.console.escape import EscapeFilter
 from staffetta.clients.console.events import EventFile
 from staffetta.clients.console.terminal import Terminal
-from staffetta.clients.errors import AccessRevoked, ClockWrong, SessionOver
+from staffetta.clients.errors import AccessRevoked, ClientError, ClockWrong, SessionOver
 from staffetta.clients.installed import running_version
 from staffetta.clients.runtime.network import Network
 from staffetta.clients.runtime.session import Session
@@ -68,13 +68,7 @@ class Sitting:
         over = self._session.over or ""
         if over == LEFT:
             return 0
-        match self._session.close_code:
-            case CloseCode.REFUSED:
-                raise AccessRevoked(f"The site no longer accepts this session: {over}")
-            case CloseCode.NOT_PROVEN if "expired" in over:
-                raise ClockWrong(f"The session could not be resumed: {over} Are the clocks of both appliances right?")
-            case _:
-                raise SessionOver(f"The session is over: {over}")
+        raise end_of(self._session)
 
     async def _keys(self) -> None:
         """Send what is typed while the session can keep it; the rest waits in the terminal."""
@@ -135,6 +129,18 @@ class Sitting:
                 self._said_held = False
                 await self._terminal.say("connected again")
             await asyncio.sleep(0.1)
+
+
+def end_of(session: Session) -> ClientError:
+    """Return the error for a session that is over without having come to what it was for."""
+    over = session.over or ""
+    match session.close_code:
+        case CloseCode.REFUSED:
+            return AccessRevoked(f"The site no longer accepts this session: {over}")
+        case CloseCode.NOT_PROVEN if "expired" in over:
+            return ClockWrong(f"The session could not be resumed: {over} Are the clocks of both appliances right?")
+        case _:
+            return SessionOver(f"The session is over: {over}")
 
 
 async def connect(account: SignedIn, wish: str, terminal: Terminal, events: EventFile) -> int:

@@ -1,4 +1,4 @@
-"""One session on the Jump Client's side: a shell's terminal joined to the session's two channels.
+"""One session on the Jump Client's side: a shell's terminal joined to the session's two channels, or files moved.
 
 - Output is read from the terminal only when the session can keep it, so a program that prints faster than the rep's
   end reads is held by its own terminal.
@@ -8,7 +8,9 @@
 
 import asyncio
 import os
+from pathlib import Path
 
+from staffetta.clients.jump_client.file_hosting import FileHost
 from staffetta.clients.jump_client.shell import Shell, clean_environment, usual_shell
 from staffetta.clients.runtime.events import SessionEvent
 from staffetta.clients.runtime.network import Network
@@ -35,7 +37,9 @@ async def host(
         place = asyncio.create_task(session.run())
         try:
             await session.joined.wait()
-            if session.over is None:
+            if session.over is None and invite.kind == messages.SessionKind.FILES:
+                await FileHost(session, Path.home()).run()
+            elif session.over is None:
                 await _serve(session, settings, invite.options)
         finally:
             session.end("the Jump Client has ended the session")

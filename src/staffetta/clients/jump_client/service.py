@@ -14,7 +14,8 @@ from staffetta.clients.updating.starting import Updates
 from staffetta.kernel.log import get_logger
 from staffetta.wire import messages, tickets
 
-CAPABILITIES = ("shell", "resume")
+CAPABILITIES = ("shell", "files", "resume")
+KINDS = frozenset(messages.SessionKind)
 ROLE = "jump-client"
 STATUS = "client-status"
 STOP_SECONDS = 5.0
@@ -85,7 +86,7 @@ class JumpClient:
             self._invited(message)
 
     def _invited(self, invite: messages.Invite) -> None:
-        if self._follower.leaving or invite.session in self._sessions or invite.kind != "shell":
+        if self._follower.leaving or invite.session in self._sessions or invite.kind not in KINDS:
             return
         if len(self._sessions) >= self._client.settings.sessions:
             _log.warning("too many sessions; an invitation is not followed", extra={"session": invite.session})

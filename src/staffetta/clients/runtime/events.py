@@ -1,4 +1,4 @@
-"""What happens to one end of a session while it moves, is lost and resumes."""
+"""What happens to one end of a session while it moves, is lost and resumes, and how far a file has got in it."""
 
 import dataclasses
 import json
@@ -40,4 +40,18 @@ class SessionEvent:
     def line(self) -> str:
         """Return the event as one line of JSON."""
         fields = dataclasses.asdict(self) | {"at": format_time(self.at)}
+        return json.dumps(fields, separators=(",", ":")) + "\n"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ProgressEvent:
+    """How far a file has got: of ``size`` bytes ``moved`` were taken by the far end, or stored here."""
+
+    at: datetime
+    moved: int
+    size: int | None
+
+    def line(self) -> str:
+        """Return the event as one line of JSON, ``event`` being "progress"."""
+        fields = {"at": format_time(self.at), "event": "progress", "moved": self.moved, "size": self.size}
         return json.dumps(fields, separators=(",", ":")) + "\n"

@@ -80,6 +80,11 @@ class Session:
         """Since when (monotonic seconds) nothing can be sent; None while it flows."""
         return self._story.held_since
 
+    @property
+    def unconsumed(self) -> int:
+        """How many bytes, headers included, the far application has not yet taken."""
+        return self._end.held.bytes
+
     async def arrived(self) -> resume.Arrived | None:
         """Return the next frame of the far end; None when there are no more."""
         return await self._arrivals.get()

@@ -8,8 +8,12 @@ from typing import Any
 
 import aiohttp
 
-from staffetta.lab.judge import longest_gap
+from staffetta.lab.measures import gaps, longest_gap
 from staffetta.lab.users.acting import act, pause, trusting
+
+LEAST_GAP = 0.15
+"""Seconds without a success, beyond the interval, that are worth showing."""
+MOST_TOLD = 50
 
 
 async def poll(
@@ -17,6 +21,9 @@ async def poll(
 ) -> dict[str, Any]:
     """Request ``url`` every ``interval`` seconds from each of ``clients`` loops; count what fails and why."""
     requests = 0
+    wall = time.time() - time.monotonic()
+    began = time.time()
+    failed_at: list[float] = []
     failures: list[str] = []
     succeeded: list[float] = []
     times: list[float] = []
@@ -31,11 +38,13 @@ async def poll(
                     await response.read()
                     if response.status >= 500:
                         failures.append(f"{time.time():.3f} status {response.status}")
+                        failed_at.append(time.time())
                     else:
                         succeeded.append(time.monotonic())
                         times.append(time.monotonic() - started)
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
                 failures.append(f"{time.time():.3f} {type(error).__name__}: {error}")
+                failed_at.append(time.time())
             await pause(stop, max(0.0, interval - (time.monotonic() - started)))
 
     sessions = [
@@ -54,7 +63,12 @@ async def poll(
         for session in sessions:
             await session.close()
     ordered = sorted(times)
+    longest = sorted(gaps(sorted(succeeded), interval + LEAST_GAP), key=lambda gap: -gap[1])[:MOST_TOLD]
     return {
+        "began": round(began, 3),
+        "finished": round(time.time(), 3),
+        "gaps": [[round(begin + wall, 3), round(seconds, 3)] for begin, seconds in sorted(longest)],
+        "failed_at": [round(moment, 3) for moment in failed_at[:MOST_TOLD]],
         "requests": requests,
         "failed": len(failures),
         "failures": failures[:20],

@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from staffetta.lab.judge import compare, longest_pause
+from staffetta.lab.measures import compare, longest_pause, pauses
 from staffetta.lab.users.acting import act, pause
 
 TOKEN = re.compile(rb"\d{6};")
@@ -27,6 +27,9 @@ NOISE = re.compile(rb"\x1b\][^\x07]*\x07|\r\n\[staffetta\] [^\r\n]*\r\n")
 """What the console itself writes into the terminal: its title, and a line when a pause is long."""
 START_SECONDS = 30.0
 LAST_ECHO_SECONDS = 20.0
+LEAST_PAUSE = 0.1
+"""Seconds from a key to its echo that are worth showing."""
+MOST_TOLD = 50
 
 
 class Terminal:
@@ -141,8 +144,13 @@ async def _type(stop: asyncio.Event, terminal: Terminal, given: argparse.Namespa
     if given.times:
         given.times.write_text(json.dumps({"sent_at": sent_at, "echoed_at": echoed_at}))
     difference = compare(bytes(sent), written) | compare(bytes(sent), shown)
+    wall = time.time() - time.monotonic()
+    waits = sorted(pauses(sent_at, echoed_at, time.monotonic(), LEAST_PAUSE), key=lambda wait: -wait[1])[:MOST_TOLD]
     return {
         "kind": "shell",
+        "began": round(sent_at[0] + wall, 3) if sent_at else None,
+        "finished": round(time.time(), 3),
+        "pauses": [[round(begin + wall, 3), round(seconds, 3)] for begin, seconds in sorted(waits)],
         "ended": ended,
         "longest_pause_ms": round(longest_pause(sent_at, echoed_at, time.monotonic()) * 1000, 1),
         "sent": len(sent),

@@ -27,16 +27,16 @@ from staffetta.site.support.models import LiveSession
 from staffetta.site.support.service import SessionFacts
 from staffetta.wire import frames, messages, tickets
 from staffetta.wire.errors import CloseCode, NotProven
-from staffetta.wire.messages import EndName
+from staffetta.wire.messages import EndName, SessionKind
 from staffetta.wire.tickets import About
 
 _log = get_logger(__name__)
 
-CAPABILITIES: Final = ("shell", "resume", "recording", "client-status")
+CAPABILITIES: Final = ("shell", "files", "resume", "recording", "client-status")
 INVITED_AGAIN: Final = timedelta(minutes=5)
 """A client that comes online is invited again to sessions opened this recently that it has not joined."""
 
-_KINDS: Final = frozenset({"shell"})
+_KINDS: Final = frozenset(SessionKind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,13 @@ class Connect:
         except NotProven as error:
             raise Turned(CloseCode.NOT_PROVEN, "not-proven", error.message) from None
         return PresentClient(
-            identity.id, identity.name, identity.public_key, hello.version, dict(hello.status), connection
+            identity.id,
+            identity.name,
+            identity.public_key,
+            hello.version,
+            dict(hello.status),
+            connection,
+            frozenset(hello.capabilities),
         )
 
     async def _prove_console(self, connection: Connection, hello: messages.ConsoleHello) -> PresentConsole:
@@ -228,6 +234,12 @@ class Connect:
             client = await self._presence.arrival(request.client, await self._patience(request.client))
         if client is None:
             raise SessionRefused("client-offline", "This Jump Client is not connected to the site now.")
+        if request.kind != SessionKind.SHELL and request.kind not in client.capabilities:
+            raise SessionRefused(
+                "client-lacks-capability",
+                f"The Jump Client on {client.name} (version {client.version}) has no sessions of kind {request.kind!r} "
+                "yet; it needs an update.",
+            )
         opened = await in_database(support.open_session, console.rep, client.id, request.kind)
         about = about_session(await in_database(support.session, opened.id))
         for_console = self._signer.ticket(opened.id, EndName.CONSOLE, console.public_key, about)

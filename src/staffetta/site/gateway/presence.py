@@ -31,6 +31,7 @@ class PresentClient:
     version: str
     status: Mapping[str, str]
     connection: Connection
+    capabilities: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

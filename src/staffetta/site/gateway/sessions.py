@@ -129,7 +129,7 @@ class Sessions:
 
     def tell(self, statement: messages.NewStatement) -> None:
         """Tell all ends what the site says of itself now."""
-        self._do(relay.Told(statement))
+        self._do(relay.Restated(statement))
 
     def close_all(self, code: CloseCode, reason: str) -> int:
         """Close every connection of an end; returns how many there were. The ends dial again and replay."""
@@ -206,6 +206,8 @@ class Sessions:
                     self.later(support.note_detached, session, end.value, counter, utc_now())
                 case relay.Present():
                     pass
+                case relay.Told(session, end, note):
+                    self.later(support.note_transfer, session, end.value, note, utc_now())
                 case relay.SessionEnded(session, reason):
                     _log.info("session ended: %s", reason, extra={"session": session})
                     self._recordings.seal(session, self.later)

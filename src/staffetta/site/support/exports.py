@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from staffetta.kernel.clock import format_time
-from staffetta.site.support.stories import SessionStory, SessionSummary, StoryEvent
+from staffetta.site.support.stories import SessionStory, SessionSummary, StoryEvent, StoryTransfer, ToldTransfer
 
 COLUMNS: Final = (
     "id",
@@ -29,7 +29,7 @@ _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 def story_json(story: SessionStory) -> dict[str, Any]:
-    """Return a session as a JSON object: its facts, generations, counters and story. Times are RFC 3339 in UTC."""
+    """Return a session as a JSON object: facts, generations, counters, transfers, story. Times are RFC 3339 in UTC."""
     one = story.summary
     return {
         "id": one.id,
@@ -47,6 +47,7 @@ def story_json(story: SessionStory) -> dict[str, Any]:
         "longest_pause_ms": one.longest_pause_ms,
         "generations": list(story.generations),
         "counters": dict(story.counters),
+        "transfers": [_transfer_json(transfer) for transfer in story.transfers],
         "story": [_event_json(event) for event in story.events],
     }
 
@@ -74,9 +75,28 @@ def _event_json(event: StoryEvent) -> dict[str, Any]:
         }
     if event.event == "detached":
         told["counter"] = event.counter
+    if event.transfer is not None:
+        told |= _told_json(event.transfer)
     if event.reason:
         told["reason"] = event.reason
     return told
+
+
+def _transfer_json(transfer: StoryTransfer) -> dict[str, Any]:
+    ends = {"told_by": list(transfer.ends), "disputed": transfer.disputed}
+    return {"at": _time(transfer.at), **_told_json(transfer.told), **ends}
+
+
+def _told_json(told: ToldTransfer) -> dict[str, Any]:
+    return {
+        "channel": told.channel,
+        "direction": told.direction,
+        "name": told.name,
+        "path": told.path or None,
+        "size": told.size,
+        "sha256": told.sha256 or None,
+        "outcome": told.outcome,
+    }
 
 
 def _cell(value: object) -> str:

@@ -112,6 +112,27 @@ class SessionEvent(models.Model):
         return f"{self.report_id} {self.event}"
 
 
+class SessionTransfer(models.Model):
+    """What an event of a session of kind ``files`` says of a file: the word of the event's end on one transfer."""
+
+    sync = Sync.LOCAL
+
+    event = models.OneToOneField(SessionEvent, models.CASCADE, primary_key=True, related_name="transfer")
+    channel = models.PositiveSmallIntegerField()
+    direction = models.CharField(max_length=16)
+    name = models.CharField(max_length=256)
+    path = models.CharField(max_length=1024)
+    size = models.PositiveBigIntegerField(null=True)
+    sha256 = models.CharField(max_length=64)
+    outcome = models.CharField(max_length=64)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.outcome}"
+
+
 class SessionSegment(models.Model):
     """A sealed piece of a session's recording; the bytes are the blob of that SHA-256."""
 

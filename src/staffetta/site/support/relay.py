@@ -6,6 +6,7 @@
 - DATA of a recorded session is recorded before it is forwarded, and only if it is forwarded: what nobody received
   is sent again by its end.
 - A frame that breaks the protocol closes its own connection (4400) and touches no other.
+- Of what the ends say to each other it reads one thing: in channel 0, how a transfer of a file ended.
 - Commands are carried out in the order given. The relay holds no DATA: what cannot be forwarded is dropped, since the
   ends replay it.
 """
@@ -91,7 +92,7 @@ class Renewed:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Restated:
     """Every end of this gateway is to be told the site's new statement."""
 
     statement: messages.NewStatement
@@ -105,7 +106,7 @@ class Moved:
     session: str | None = None
 
 
-Event = Attached | Frame | Lost | Silent | Slow | Ended | Revoked | Renewed | Told | Moved
+Event = Attached | Frame | Lost | Silent | Slow | Ended | Revoked | Renewed | Restated | Moved
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +153,16 @@ class SessionEnded:
     reason: str
 
 
-Command = Send | Close | Record | Present | SessionEnded
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An end says how a transfer of a file ended: to be noted in the session's story, once per end and channel."""
+
+    session: str
+    end: EndName
+    note: messages.Transferred
+
+
+Command = Send | Close | Record | Present | SessionEnded | Told
 
 
 @dataclass(slots=True)
@@ -166,6 +176,7 @@ class _Session:
     recorded: bool = False
     places: dict[EndName, _Place] = field(default_factory=dict)
     highest: dict[EndName, int] = field(default_factory=dict)
+    told: set[tuple[EndName, int]] = field(default_factory=set)
 
 
 class Relay:
@@ -217,7 +228,7 @@ class Relay:
             case Renewed(session, end, ticket):
                 renewed = self.connection_of(session, end)
                 return [] if renewed is None else [Send(renewed, messages.encode(messages.NewTicket(ticket)))]
-            case Told(statement):
+            case Restated(statement):
                 return list(self._say(statement, None))
             case Moved(move, session):
                 return list(self._say(move, session))
@@ -271,6 +282,8 @@ class Relay:
             case frames.Data() if peer is not None:
                 if session.recorded:
                     yield Record(name, end, message)
+                if frame.channel == messages.Channel.NOTES:
+                    yield from self._told(name, end, frame.payload)
                 yield Send(peer.connection, message)
             case frames.Ack() if peer is not None:
                 yield Send(peer.connection, message)
@@ -280,6 +293,17 @@ class Relay:
                 yield Send(peer.connection, message)
             case _:
                 pass
+
+    def _told(self, name: str, end: EndName, payload: bytes) -> Iterable[Command]:
+        """What a note tells the site; a replayed one tells nothing new, one that cannot be read tells nothing."""
+        try:
+            note = messages.parse_note(payload)
+        except FrameError:
+            return
+        told = self._sessions[name].told
+        if isinstance(note, messages.Transferred) and (end, note.channel) not in told:
+            told.add((end, note.channel))
+            yield Told(name, end, note)
 
     def _gone(self, connection: int) -> Iterable[Command]:
         """Forget a connection that no longer serves; its peer is told."""

@@ -7,7 +7,7 @@ from staffetta.kernel.clock import parse_time
 from staffetta.site.data import blobs
 from staffetta.site.data.models import Record
 from staffetta.site.data.projections import Projection, register
-from staffetta.site.support.models import SessionEvent, SessionReport, SessionSegment
+from staffetta.site.support.models import SessionEvent, SessionReport, SessionSegment, SessionTransfer
 
 OPENED: Final = "session.opened"
 TAKEN_UP: Final = "session.taken-up"
@@ -15,13 +15,15 @@ TAKEN_UP: Final = "session.taken-up"
 ATTACHED: Final = "session.attached"
 DETACHED: Final = "session.detached"
 SEGMENT: Final = "session.segment"
+TRANSFERRED: Final = "session.transferred"
 ENDED: Final = "session.ended"
-KINDS: Final = frozenset({OPENED, TAKEN_UP, ATTACHED, DETACHED, SEGMENT, ENDED})
+KINDS: Final = frozenset({OPENED, TAKEN_UP, ATTACHED, DETACHED, SEGMENT, TRANSFERRED, ENDED})
 
 
 def connect() -> None:
     """Register the projection and that segments hold blobs."""
-    register(Projection("session-reports", KINDS, _apply, (SessionEvent, SessionSegment, SessionReport)))
+    tables = (SessionTransfer, SessionEvent, SessionSegment, SessionReport)
+    register(Projection("session-reports", KINDS, _apply, tables))
     blobs.add_holder(SessionSegment)
 
 
@@ -31,7 +33,7 @@ def _apply(record: Record) -> None:
     if record.kind == SEGMENT:
         _add_segment(report, record)
         return
-    _, new = SessionEvent.objects.get_or_create(
+    event, new = SessionEvent.objects.get_or_create(
         origin=record.origin,
         incarnation=record.incarnation,
         sequence=record.sequence,
@@ -49,7 +51,10 @@ def _apply(record: Record) -> None:
     )
     if not new:
         return
-    if record.kind == OPENED:
+    if record.kind == TRANSFERRED:
+        told = ("channel", "direction", "name", "path", "size", "sha256", "outcome")
+        SessionTransfer.objects.create(event=event, **{name: body[name] for name in told})
+    elif record.kind == OPENED:
         _describe(report, body, record.at)
     elif record.kind == TAKEN_UP and _first_taken_up(report) == (record.origin, record.incarnation, record.sequence):
         _describe(report, body, parse_time(body["opened_at"]))

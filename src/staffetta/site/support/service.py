@@ -24,9 +24,10 @@ from staffetta.site.fleet import service as fleet
 from staffetta.site.fleet.errors import ClientRevoked, ClientUnknown
 from staffetta.site.fleet.models import GatewayProcess, JumpClient
 from staffetta.site.support.errors import BadAttach, Fenced, SessionOver, SessionRefused, SessionUnknown
-from staffetta.site.support.models import AttachedEnd, LiveSession, SessionSegment
+from staffetta.site.support.models import AttachedEnd, LiveSession, SessionSegment, SessionTransfer
 from staffetta.site.support.pauses import Before, pause_before
-from staffetta.site.support.reports import ATTACHED, DETACHED, ENDED, OPENED, SEGMENT, TAKEN_UP
+from staffetta.site.support.reports import ATTACHED, DETACHED, ENDED, OPENED, SEGMENT, TAKEN_UP, TRANSFERRED
+from staffetta.wire import messages
 
 ENDS: Final = frozenset({"console", "jump-client"})
 MOST_COUNTER: Final = 2**63 - 1
@@ -76,9 +77,11 @@ def open_session(
 ) -> SessionOpened:
     """Open a session of a rep with a client. Raises ``SessionRefused``.
 
-    A probe (of a new generation that proves itself) needs neither account nor client and leaves no report.
+    A probe (of a new generation that proves itself) needs neither account nor client and leaves no report. A session
+    in which files are moved is never recorded: their bytes stay with the ends.
     """
     now = utc_now()
+    recorded = recorded and kind != messages.SessionKind.FILES
     with transaction.atomic():
         rep_name, client_name = ("probe", "probe") if probe else _parties(rep_id, client_id)
         row = LiveSession.objects.create(
@@ -185,6 +188,31 @@ def note_detached(session: str, end: str, counter: int, at: datetime, reason: st
             known.changed_at = at
             known.save(update_fields=["present", "changed_at"])
             _tell(known.session, DETACHED, at, end=end, counter=counter, reason=reason[:200])
+
+
+def note_transfer(session: str, end: str, told: messages.Transferred, at: datetime) -> None:
+    """Note what an end says of a transfer of a file; said again (a note is replayed) it is not noted again.
+
+    Nothing happens in a session of another kind. Raises ``SessionUnknown``.
+    """
+    with transaction.atomic():
+        row = _row(session)
+        known = SessionTransfer.objects.filter(event__report_id=session, event__end=end, channel=told.channel)
+        if row.kind != messages.SessionKind.FILES or known.exists():
+            return
+        _tell(
+            row,
+            TRANSFERRED,
+            at,
+            end=end,
+            channel=told.channel,
+            direction=told.direction.value,
+            name=told.name,
+            path=told.path,
+            size=told.size,
+            sha256="" if told.sha256 is None else told.sha256.hex(),
+            outcome=told.outcome,
+        )
 
 
 def end_session(session: str, reason: str, at: datetime | None = None) -> bool:

@@ -9,12 +9,35 @@ from django.db.models import Count, Max, OuterRef, Prefetch, Q, QuerySet, Subque
 from django.utils.translation import gettext as _
 
 from staffetta.site.support.errors import SessionUnknown
-from staffetta.site.support.models import SessionEvent, SessionReport, SessionSegment
+from staffetta.site.support.models import SessionEvent, SessionReport, SessionSegment, SessionTransfer
+
+
+@dataclass(frozen=True, slots=True)
+class ToldTransfer:
+    """What one end says of a transfer of a file. ``outcome`` is "stored" or the code of what went wrong."""
+
+    channel: int
+    direction: str
+    name: str
+    path: str
+    size: int | None
+    sha256: str
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoryTransfer:
+    """A transfer of a file as the end that stores it tells it, or else the other. ``ends``: who says the same."""
+
+    at: datetime
+    told: ToldTransfer
+    ends: tuple[str, ...]
+    disputed: bool
 
 
 @dataclass(frozen=True, slots=True)
 class StoryEvent:
-    """One thing that happened: ``opened``, ``taken-up``, ``attached``, ``detached`` or ``ended``."""
+    """One thing that happened: ``opened``, ``taken-up``, ``attached``, ``detached``, ``transferred`` or ``ended``."""
 
     at: datetime
     event: str
@@ -24,6 +47,7 @@ class StoryEvent:
     version: str
     pause_ms: int | None
     reason: str
+    transfer: ToldTransfer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +92,15 @@ class SessionStory:
         ends = [event.end for event in self.events if event.event == "attached"]
         return len(ends) - len(set(ends))
 
+    @property
+    def transfers(self) -> tuple[StoryTransfer, ...]:
+        """Every transfer of a file once, in the order in which the ends told of it."""
+        told: dict[int, dict[str, StoryEvent]] = {}
+        for event in self.events:
+            if event.transfer is not None:
+                told.setdefault(event.transfer.channel, {}).setdefault(event.end, event)
+        return tuple(_joined(words) for words in told.values())
+
 
 def list_sessions(search: str = "", *, offset: int = 0, limit: int | None = None) -> tuple[SessionSummary, ...]:
     """Return sessions, newest first; ``search`` matches part of the rep's or client's name, or begins the id."""
@@ -83,7 +116,7 @@ def count_sessions(search: str = "") -> int:
 def list_stories(search: str = "") -> Iterator[SessionStory]:
     """Yield sessions with their stories, newest first, for exports."""
     rows = _counted(_matching(search)).order_by("-opened_at", "id")
-    rows = rows.prefetch_related(Prefetch("events", SessionEvent.objects.all()))
+    rows = rows.prefetch_related(Prefetch("events", SessionEvent.objects.select_related("transfer")))
     for row in rows.iterator(chunk_size=200):
         yield _story(row)
 
@@ -138,8 +171,18 @@ def _summary(row: Any) -> SessionSummary:
 
 def _story(row: SessionReport) -> SessionStory:
     told = tuple(
-        StoryEvent(one.at, one.event, one.end, one.counter, one.generation, one.version, one.pause_ms, one.reason)
-        for one in row.events.all()
+        StoryEvent(
+            one.at,
+            one.event,
+            one.end,
+            one.counter,
+            one.generation,
+            one.version,
+            one.pause_ms,
+            one.reason,
+            _told(getattr(one, "transfer", None)),
+        )
+        for one in _events(row)
     )
     counters: dict[str, int] = {}
     for one in told:
@@ -147,3 +190,31 @@ def _story(row: SessionReport) -> SessionStory:
             counters[one.end] = max(one.counter, counters.get(one.end, 0))
     generations = tuple(dict.fromkeys(one.generation for one in told if one.generation))
     return SessionStory(_summary(row), told, generations, counters)
+
+
+def _events(row: SessionReport) -> "QuerySet[SessionEvent]":
+    """The events with their transfers: as they were fetched for many rows at once, or now in one question."""
+    fetched = "events" in getattr(row, "_prefetched_objects_cache", {})
+    return row.events.all() if fetched else row.events.select_related("transfer")
+
+
+def _told(row: SessionTransfer | None) -> ToldTransfer | None:
+    if row is None:
+        return None
+    return ToldTransfer(row.channel, row.direction, row.name, row.path, row.size, row.sha256, row.outcome)
+
+
+def _joined(words: Mapping[str, StoryEvent]) -> StoryTransfer:
+    """One transfer from what the ends say of it, by end."""
+    any_word = next(iter(words.values())).transfer
+    assert any_word is not None
+    storing = "jump-client" if any_word.direction == "send" else "console"
+    chosen = words.get(storing) or next(iter(words.values()))
+    assert chosen.transfer is not None
+    same = tuple(end for end, event in words.items() if event.transfer and _same(event.transfer, chosen.transfer))
+    return StoryTransfer(chosen.at, chosen.transfer, same, disputed=len(same) < len(words))
+
+
+def _same(one: ToldTransfer, other: ToldTransfer) -> bool:
+    """Whether two ends agree: on how it ended and, if it was stored, on every byte."""
+    return one.outcome == other.outcome and (one.outcome != "stored" or one.sha256 == other.sha256)

@@ -13,6 +13,9 @@ class WorkerSettings:
     watch_peer_seconds: float = 1.0
     """The other appliance of the pair is asked how it is."""
 
+    data_sync_seconds: float = 1.0
+    """What the other appliance of the pair has is pulled."""
+
     pair_job_seconds: float = 0.5
     """The pair job has its turn, and what its owner asked of this appliance is done."""
 

@@ -1,0 +1,244 @@
+"""The story `asynchronous`: a live pair is upgraded one appliance after the other, and traffic moves between them.
+
+A is the primary at first, B its backup. B is upgraded unseen and proven, takes the traffic and the role, and A follows.
+"""
+
+import shlex
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+from staffetta.lab import pair_data, timeline
+from staffetta.lab.faults import Fault
+from staffetta.lab.judge import judge
+from staffetta.lab.pair import Member, Pair
+from staffetta.lab.publisher import NEW, OLD
+from staffetta.lab.report import StepTaken
+from staffetta.lab.site import Carriage, SiteAdministrator, Work
+from staffetta.lab.story import Options, Story
+from staffetta.lab.world import LabFailure, World
+
+MEGABYTES: Final = 200
+MEGABYTES_A_SECOND: Final = 4.0
+"""The file is under way for 50 seconds, and so while the traffic moves."""
+CARRY_FROM: Final = "probe-b"
+"""The step of the pair job at which the file sets out: B is upgraded, the swing is next."""
+JOB_SECONDS: Final = 600.0
+
+
+class Asynchronous(Story):
+    """One run of the story in a world."""
+
+    name = "asynchronous"
+    about = "a pair, upgraded one after the other, traffic moved between them"
+    steps = (
+        "publish",
+        "install",
+        "establish",
+        "enrol-clients",
+        "start-users",
+        "upgrade",
+        "leave",
+        "follow",
+        "compare",
+    )
+    clients = 8
+    at_once = 3
+
+    def __init__(self, world: World, options: Options) -> None:
+        super().__init__(world, options)
+        self.pair: Pair
+        self.admin: SiteAdministrator
+        self.work: list[Work] = []
+        self.carriage: Carriage | None = None
+        self.before: dict[tuple[str, str], str] = {}
+        self.seen: frozenset[tuple[str, str, int]] = frozenset()
+        self.job: dict[str, Any] = {}
+        self.turns: list[dict[str, Any]] = []
+
+    @staticmethod
+    def knows(fault: Fault) -> bool:
+        """Everything but an unhealthy release."""
+        return fault.is_keystroke or fault.is_record or fault.is_kill
+
+    def side(self, step: str) -> str:
+        """Every step is taken on both, through both."""
+        return "A+B"
+
+    def install(self) -> str:
+        """Both appliances start with base alone; their administrators bring the certificate and install the site."""
+        env = self.gate.environment if self.gate else {}
+        self.pair = Pair(self.world, self.published)
+        self.pair.make_certificate()
+
+        def member(side: str) -> Member:
+            one = self.pair.install_base(side, env)
+            self.pair.install_site(one)
+            return one
+
+        with ThreadPoolExecutor(2) as pool:
+            self.pair.a, self.pair.b = pool.map(member, ("A", "B"))
+        if self.gate:
+            self.gate.watch(A=self.pair.a.appliance, B=self.pair.b.appliance)
+        addresses = ", ".join(f"{one.side} at {one.appliance.address}" for one in self.pair)
+        return f"site {OLD} installed from the update server on both: {addresses}, shared {self.pair.address}"
+
+    def establish(self) -> str:
+        """One generated key on both, the relationship from A, the first data-sync; the administrator signs in."""
+        evidence = self.pair.establish()
+        self.admin = SiteAdministrator(self.pair.a.appliance, self.pair.url)
+        self.admin.sign_in()
+        return f"A is primary, B its backup; {evidence}"
+
+    def enrol_clients(self) -> str:
+        """Jump Clients come in by an installer token at the shared address; a technician signs the console in."""
+        evidence = self.enrol(self.admin, self.pair.a.appliance, "rita")
+        return f"{evidence}; all of them active"
+
+    def start_users(self) -> str:
+        """A technician types in two recorded shell sessions; pages are asked for at every address."""
+        certificate = self.pair.certificate
+        self.user("shared address, new connections", "poller", f"{self.pair.url}/login/", "--certificate", certificate)
+        self.user(
+            "shared address, kept alive", "poller", f"{self.pair.url}/login/", "--certificate", certificate,
+            "--keep-alive", "--clients", 2, "--interval", 0.2,
+        )  # fmt: skip
+        self.user("shared address, who is there", "weathervane", self.pair.url, "--certificate", certificate)
+        for one in self.pair:
+            self.user(
+                f"{one.side}, own address", "poller", f"{one.appliance.site_url}/login/", "--certificate", certificate,
+                "--interval", 0.5,
+            )  # fmt: skip
+            self.user(
+                f"base of {one.side}", "poller", f"{one.appliance.appliance_url}/appliance/", "--certificate",
+                one.appliance.appliance_certificate, "--interval", 0.5,
+            )  # fmt: skip
+        self.work.append(self.technician.work_on("computer-1", self.broken_keystroke()))
+        self.work.append(self.technician.work_on("computer-3"))
+        return "rita types every 50 ms on computer-1 and computer-3; pages are asked for every 20 ms"
+
+    def upgrade(self) -> str:
+        """The pair job, by the public command; its progress is shown live, and the file sets out before the swing."""
+        self.before = {
+            (one.side, program): one.appliance.active(program) for one in self.pair for program in ("base", "site")
+        }
+        self.seen = self.pair.a.data().keys | self.pair.b.data().keys
+        if self.gate:
+            self.gate.armed = True
+        started = time.monotonic()
+        self._watch_job()
+        seconds = time.monotonic() - started
+        self.job = self.pair.jobs()[0]
+        self._tell_job(self.job, seconds)
+        if self.job["state"] != "finished":
+            raise LabFailure(f"The pair job ended {self.job['state']}: {self.job['error'] or self.job['sentence']}")
+        for one in self.pair:
+            for program in ("base", "site"):
+                self.wait_gone(one.appliance, program, self.before[one.side, program])
+        roles = [one.status()["role"] for one in self.pair]
+        if roles != ["backup", "primary"]:
+            raise LabFailure(f"After the upgrade the roles of A and B are {roles}.")
+        return f"both run {NEW} after {seconds:.1f} s, B is primary; the old generations' processes are gone"
+
+    def _watch_job(self) -> None:
+        """Start the pair job and show what its command prints until it ends."""
+        program = self.world.start(
+            "failover-upgrade",
+            [
+                *self.world.staffetta, "failover", "upgrade", "--asynchronous", "--watch", "--appliance",
+                str(self.pair.a.appliance.folder),
+            ],
+            pipe=True,
+        )  # fmt: skip
+        assert program.process.stdout is not None
+        for raw in program.process.stdout:
+            line = raw.decode(errors="replace").rstrip()
+            self.world.say(f"    {line}")
+            if CARRY_FROM in line and self.carriage is None:
+                self.carriage = self.technician.carry("computer-2", MEGABYTES, MEGABYTES_A_SECOND)
+        if program.process.wait(JOB_SECONDS):
+            raise LabFailure(f"`staffetta failover upgrade` ended with {program.process.returncode}: {program.tail()}")
+        if self.carriage is None:
+            raise LabFailure(f"The command never showed the step {CARRY_FROM}, at which the file was to set out.")
+
+    def _tell_job(self, job: dict[str, Any], seconds: float) -> None:
+        """Put the pair job's own steps into the report."""
+        self.report.upgrades.append(
+            {"kind": "pair", "version": NEW, "state": job["state"], "seconds": round(seconds, 2), "error": job["error"]}
+        )
+        for step in job["steps"]:
+            began = timeline.moment(step["started"])
+            took = StepTaken(step["step"], step["appliance"], step["seconds"] or 0.0, step["evidence"], round(began, 3))
+            self.report.steps.append(took)
+
+    def leave(self) -> str:
+        """The technician finishes: each session is compared key by key, the file by its hash."""
+        for work in (*self.work, *([self.carriage] if self.carriage else ())):
+            self.report.sessions.append(work.finish(self.admin))
+        return f"{len(self.report.sessions)} sessions compared"
+
+    def follow(self) -> str:
+        """The Jump Clients follow their site, never more at once than the limit."""
+        return self.follow_site(self.admin, upgraded=True)
+
+    def compare(self) -> str:
+        """The newer release is seen on both, both hold the same records and recordings; then the verdict."""
+        requests = self.count_requests()
+        self.turns = next(user["turns"] for user in self.report.users if "turns" in user)
+        self.report.outcome = "upgraded"
+        page = self.admin.information()
+        if NEW not in page:
+            raise LabFailure(f"Status > Information does not show {NEW}.")
+        self.report.notes.append(self.see_novelties(page, tuple(one.appliance for one in self.pair)))
+        self.report.sync = self.pair.same(self.seen)
+        fault = self.options.fault
+        if fault and fault.is_record:
+            self.report.sync = self.spoil_a_record(fault.kind)
+        if self.gate:
+            self.report.kills = self.gate.kills
+        self._draw()
+        self.report.problems += judge(self.report, expected="upgraded", kills=self.gate is not None)
+        return f"{requests} requests; {'nothing was lost' if self.report.good else '; '.join(self.report.problems)}"
+
+    def spoil_a_record(self, kind: str) -> dict[str, Any]:
+        """Stop B, ``lose`` or ``copy`` a record in its database, and compare: the report must show it."""
+        self.pair.stop(self.pair.b)
+        {"lose": pair_data.lose_a_record, "copy": pair_data.copy_a_record}[kind](self.pair.b.appliance.folder)
+        return pair_data.compare(self.pair.a.data(), self.pair.b.data(), self.seen)
+
+    def _draw(self) -> None:
+        """Put what happened when on the report's timeline."""
+        report, now = self.report, time.time()
+        last = max((user["finished"] for user in report.users if "turns" in user), default=now)
+        report.timeline += timeline.of_traffic(self.turns, {self.job["a"]: "A", self.job["b"]: "B"}, last)
+        report.timeline += timeline.of_pair_job(self.job)
+        for one in self.pair:
+            report.timeline += timeline.of_installs(one.side, one.administrator.jobs(), now)
+        for session in report.sessions:
+            report.timeline += timeline.of_session(session)
+        for user in report.users:
+            report.timeline += timeline.of_user(user["name"], user)
+
+    def where_to_look(self) -> str:
+        """Return what a newcomer needs to look around in the world that stays up."""
+        console = shlex.join([*self.technician.console, "connect", "computer-1", "--state", str(self.technician.state)])
+        site = self.pair.url
+        bases = "\n".join(
+            f"  Appliance {one.side}    {one.appliance.appliance_url}/appliance   admin   {one.appliance.password}"
+            for one in self.pair
+        )
+        return f"""
+The world stays up. Look around:
+
+{bases}
+  Site           {site}/login        admin   {self.pair.a.appliance.site_password}
+  Technician     {site}/login        rita    {self.technician.password}
+
+  Your browser will warn once for each address: the certificates are the appliances' own.
+
+  A shell on a remote computer, in a terminal of yours (leave it with: exit):
+
+    {console}
+
+Ctrl-C ends everything and removes what it made.
+"""
