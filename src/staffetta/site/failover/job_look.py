@@ -22,9 +22,10 @@ from staffetta.site.failover.job_facts import (
     InstallState,
     OfferFact,
 )
-from staffetta.site.failover.models import PairCommand, SyncState
+from staffetta.site.failover.models import PairCommand, Relationship, SyncState
 from staffetta.site.failover.rules import covers
 from staffetta.site.support.models import LiveSession
+from staffetta.wire.pair import Endpoint
 
 _log = get_logger(__name__)
 
@@ -53,7 +54,7 @@ def own_facts(job: str) -> ApplianceFacts:
         rank = (0, "")
     return ApplianceFacts(
         origin=instance.origin(),
-        host="this appliance" if relationship is None else relationship.own_host,
+        host="this appliance" if relationship is None else _host(relationship),
         role=instance.role(),
         term=instance.role_term(),
         site_version=identity.installed_version(),
@@ -79,6 +80,11 @@ def own_facts(job: str) -> ApplianceFacts:
             for one in PairCommand.objects.filter(job_id=job).exclude(done_at=None)
         ),
     )
+
+
+def _host(relationship: Relationship) -> str:
+    at = str(Endpoint(relationship.own_host, relationship.own_port))
+    return at.removesuffix(":443")
 
 
 def _covers(shared_name: str) -> bool:
