@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 COMMAND = re.compile(r"\bstaffetta ((?:[a-z][a-z-]*)(?: [a-z][a-z-]*)*)")
-GROUPS = ("appliance", "backup", "console", "jump-client", "lab", "site", "vendor")
+GROUPS = ("appliance", "backup", "console", "failover", "jump-client", "lab", "site", "vendor")
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
