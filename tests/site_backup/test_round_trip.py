@@ -85,7 +85,7 @@ def test_the_default_leaves_out_large_files_and_recordings_and_says_so(
     assert len(listed) == 3
 
 
-@pytest.mark.req("B1")
+@pytest.mark.req("B1", "S7")
 def test_history_can_be_left_out_and_is_nowhere_then(old: Appliance, new: Appliance, tmp_path: Path) -> None:
     old.done("create", tmp_path / "b.tar", "--no-password", "--without-logged-history", "--full")
     names = names_in(tmp_path / "b.tar")
