@@ -1,6 +1,8 @@
 """The journal of a pair job's commands, its storage and its holds, over the site's own tables."""
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -38,6 +40,12 @@ pytestmark = [pytest.mark.django_db, pytest.mark.req("F7")]
 
 FOLDER = Path(configured.STAFFETTA_SITE_FOLDER)
 PEER = "peerpeerpeerpeerpeerpeerpe"
+_HOLD = """
+import fcntl, sys
+file = open(sys.argv[1], "ab")
+fcntl.flock(file, fcntl.LOCK_EX)
+sys.stdout.write("."); sys.stdout.flush(); sys.stdin.read()
+"""
 START = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 
@@ -89,11 +97,18 @@ def test_a_repeated_command_is_answered_from_the_journal(job: PairJobRecord) -> 
     assert holds.suspended_by() == job.id
 
 
-def test_one_that_is_being_executed_is_told_so_and_one_that_was_killed_is_executed_again(job: PairJobRecord) -> None:
+def test_one_that_is_being_executed_is_told_so_and_one_that_was_killed_is_executed_again(
+    job: PairJobRecord, tmp_path: Path
+) -> None:
     PairCommand.objects.create(job_id=job.id, step="suspend.1", verb="suspend", began_at=utc_now())
+    holding = subprocess.Popen(
+        [sys.executable, "-c", _HOLD, str(tmp_path / commands.LOCK)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert holding.stdout is not None and holding.stdout.read(1) == b"."
     assert commands.execute(told(job, Verb.SUSPEND)) == UnderWay()
     assert holds.suspended_by() is None
-    PairCommand.objects.update(began_at=utc_now() - commands.BUSY)
+    holding.kill()
+    holding.communicate()
     assert not isinstance(commands.execute(told(job, Verb.SUSPEND)), UnderWay)
     assert holds.suspended_by() == job.id
 

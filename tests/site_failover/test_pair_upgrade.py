@@ -1,6 +1,7 @@
 """A pair job over two real sites: their processes, link, databases and workers; base is stood in for (F7, F8, F9)."""
 
 import json
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -40,6 +41,14 @@ class Upgrade:
         except AssertionError:
             raise AssertionError(json.dumps(self.job(site), indent=1)) from None
         return self.job(site)
+
+
+def swing_records(site: OneSite) -> list[tuple[Any, ...]]:
+    """When this site's role changed, and how."""
+    return site.rows(
+        "select at, json_extract(body, '$.action') from data_record where kind = 'audit' and "
+        "(body like '%stepped-down%' or body like '%became-primary%') order by at"
+    )
 
 
 def start(site: OneSite) -> None:
@@ -89,4 +98,32 @@ def test_a_pair_of_real_sites_is_upgraded(upgrade: Upgrade) -> None:
     assert [one["name"] for one in job["steps"] if one["state"] == "done"][-1] == "release-clients"
     assert all(one["evidence"] and one["seconds"] is not None for one in job["steps"])
     assert (upgrade.base_a.phases, upgrade.base_b.phases) == (["hold", "leave"], ["join", "turn", "settle"])
+    print("swing:", swing_records(a), swing_records(b))
     assert b.rows("select suspended_by from failover_pairhold") == [("",)]
+
+
+@pytest.mark.req("F7")
+def test_a_release_that_is_unhealthy_on_the_backup_and_a_killed_worker_leave_everything_as_before(
+    upgrade: Upgrade,
+) -> None:
+    a, b = upgrade.a, upgrade.b
+    upgrade.base_b.undo.add("site")
+    begun = a.command("upgrade", "--asynchronous", "--no-watch")
+    assert begun.returncode == 0, begun.stdout + begun.stderr
+    refused = a.command("upgrade", "--asynchronous", "--no-watch")
+    assert refused.returncode == 5 and "under way" in refused.stderr
+    wait_until(lambda: upgrade.job(b)["step"] not in ("none", "preflight", "backup"), 60)
+    for site in (a, b):
+        site.stop("worker", signal.SIGKILL)
+        site.start("worker")
+    watched = b.command("watch")
+    assert watched.returncode == 5 and "unhealthy" in watched.stderr, watched.stdout + watched.stderr
+    job = upgrade.wait(a, "undone")
+    assert job == upgrade.job(b)
+    assert (a.role(), b.role()) == (("primary", 2), ("backup", 2))
+    assert (a.version, b.version, upgrade.base_b.base) == ("1.0.0", "1.0.0", NEW)
+    for site in (a, b):
+        assert site.rows("select suspended_by, frozen_by from failover_pairhold") == [("", "")]
+        assert site.rows("select held from fleet_rollout") == [("",)]
+    assert (upgrade.base_a.shared, upgrade.base_b.shared) == (SharedState.HELD, SharedState.RELEASED)
+    assert [path.stat().st_mode & 0o777 for path in (a.paths.site / "backups").iterdir()] == [0o600]

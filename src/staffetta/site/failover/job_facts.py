@@ -170,12 +170,16 @@ class Need(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Do:
-    """Ask this of an appliance, then look again. Asking twice is the same as once."""
+    """Ask this of an appliance, then look again. Asking twice is the same as once.
+
+    ``then`` is asked right after it was done, where looking again would cost time: the promotion after the step-down.
+    """
 
     side: Side
     verb: str
     sentence: str
     arguments: tuple[tuple[str, str | int], ...] = ()
+    then: "Do | None" = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,8 @@ Rules:
 - Clients are let go only when both appliances have the job's site version.
 """
 
+from dataclasses import replace
+
 from staffetta.site.data.roles import Role
 from staffetta.site.failover import preflight, undoing
 from staffetta.site.failover.job_facts import (
@@ -302,7 +304,10 @@ def _swing_roles(
                 return Undo(f"{a.host} could not step down while its configuration was read-only.")
             return Again(Step.FINAL_SYNC, "Configuration could have been changed since the final data-sync.")
         sentence = f"{a.host} steps down."
-        return _do(Side.A, "step-down", sentence, facts, limits, term=term) or Undo(facts.refusal or sentence)
+        asked = _do(Side.A, "step-down", sentence, facts, limits, term=term)
+        if asked is None:
+            return Undo(facts.refusal or sentence)
+        return replace(asked, then=Do(Side.B, "take-primary", f"{b.host} becomes primary.", (("term", term),)))
     if a.term <= b.term:
         return Undo(f"{b.host} has seen a later role term than this swing's.")
     sentence = f"{b.host} becomes primary."
