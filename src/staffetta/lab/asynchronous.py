@@ -21,8 +21,8 @@ from staffetta.lab.world import LabFailure, World
 MEGABYTES: Final = 200
 MEGABYTES_A_SECOND: Final = 4.0
 """The file is under way for 50 seconds, and so while the traffic moves."""
-CARRY_FROM: Final = "probe-b"
-"""The step of the pair job at which the file sets out: B is upgraded, the swing is next."""
+CARRY_FROM: Final = "update-site"
+"""The step of the pair job at which the file sets out: the site of B is being upgraded, the swing is next."""
 JOB_SECONDS: Final = 600.0
 
 

@@ -120,9 +120,9 @@ class Pair:
         found: list[dict[str, Any]] = json.loads(self.b.failover("jobs", "--json"))
         return found
 
-    def same(self, earlier: frozenset[tuple[str, str, int]]) -> dict[str, Any]:
+    def same(self, earlier: frozenset[tuple[str, str, int]], seconds: float = SAME_SECONDS) -> dict[str, Any]:
         """Compare both appliances' records and recordings; what still travels is given a while to arrive."""
-        deadline = time.monotonic() + SAME_SECONDS
+        deadline = time.monotonic() + seconds
         while True:
             found = pair_data.compare(self.a.data(), self.b.data(), earlier)
             apart = sum(found[name][key] for name in found for key in ("only_a", "only_b"))
@@ -131,7 +131,7 @@ class Pair:
             time.sleep(0.5)
 
     def stop(self, member: Member) -> None:
-        """Stop an appliance for good, as an administrator stops its unit."""
+        """Stop an appliance for good, as an administrator stops its unit; nothing if it is stopped."""
         keeper = member.appliance.keeper()
         self.world.may_start.clear()
         self.world.stop(keeper, 60)

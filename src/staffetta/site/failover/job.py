@@ -180,7 +180,10 @@ class Owner:
                 self._write(job, replace(held, sentence=sentence))
                 return Turn(sentence, SOON if need is Need.NOTHING else LATER)
             case StepDone(evidence):
-                return self._next(job_record.step_done(job, evidence, now), f"{job.step}: {evidence}")
+                after = job_record.step_done(job, evidence, now)
+                return self._next(
+                    after, f"{job.step}: {evidence}", said=evidence if after.state.ended else "It begins."
+                )
             case HandOver(side):
                 after = job_record.handed_over(job, job.origin(side))
                 return self._next(after, f"Appliance {side} owns the job from now on.")
@@ -191,10 +194,11 @@ class Owner:
             case GiveUp(reason):
                 return self._next(job_record.give_up(job, reason), f"A person is needed: {reason}")
 
-    def _next(self, job: PairJobRecord, sentence: str, again_in: float = AT_ONCE) -> Turn:
+    def _next(self, job: PairJobRecord, sentence: str, again_in: float = AT_ONCE, said: str | None = None) -> Turn:
+        """Store what has changed; ``said`` is the job's own sentence, if another one than the log's."""
         self._memory.tried, self._memory.refusal = 0, ""
         self._memory.command = ("", "", "")
-        saved = self.shelf.save(replace(job, sentence=sentence))
+        saved = self.shelf.save(replace(job, sentence=said or sentence))
         if saved is not None:
             self._tell(saved)
         return Turn(sentence, again_in)

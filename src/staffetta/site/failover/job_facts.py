@@ -142,6 +142,7 @@ class Facts:
 class Limits:
     """What a pair job waits for, and how often it tries. Times in seconds.
 
+    ``attempts`` is of a step, ``probes`` of proving an appliance: on a busy machine a probe runs out of its time.
     ``freeze_seconds`` is how long configuration stays read-only at most, should the job die meanwhile.
     """
 
@@ -152,6 +153,7 @@ class Limits:
     freeze_left_seconds: float = 5.0
     tries: int = 5
     attempts: int = 3
+    probes: int = 6
 
 
 DEFAULTS: Final = Limits()

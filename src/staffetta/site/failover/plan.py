@@ -131,7 +131,7 @@ def _failed(job: PairJobRecord, reason: str, limits: Limits) -> Decision:
     """What becomes of a failure at this step."""
     if before_swing(job.step):
         return Undo(reason)
-    if job.record.attempt % limits.attempts:
+    if job.record.attempt % limits.attempts and job.step is not Step.PROBE_A:
         return Again(job.step, reason)
     return GiveUp(reason)
 
@@ -145,7 +145,7 @@ def _answered(
         return _do(side, verb, sentence, facts, limits) or _failed(job, facts.refusal or sentence, limits)
     if answer.ok:
         return StepDone(answer.sentence)
-    if job.record.attempt % limits.attempts:
+    if job.record.attempt % (limits.probes if verb == "probe" else limits.attempts):
         return Again(job.step, answer.sentence)
     return _failed(job, answer.sentence, limits)
 
