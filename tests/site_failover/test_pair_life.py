@@ -9,7 +9,7 @@ from site_failover.conftest import Pair
 from site_failover.tls_between import Between
 from site_failover.two_sites import OneSite, wait_until
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.timeout(500)]
 
 KILLED_BETWEEN = """
 import os
@@ -180,7 +180,7 @@ def test_a_primary_that_stepped_down_for_a_killed_take_over_takes_back(sites: Pa
     assert (a.role(), b.role()) == (("backup", 3), ("backup", 2))
     # Its taking over was noted; so long after, nobody is at it any more.
     b.execute("update failover_relationship set taking_over_at = '2026-01-01 00:00:00'")
-    wait_until(lambda: a.role() == ("primary", 4), 40)
+    wait_until(lambda: a.role() == ("primary", 4))
     wait_until(lambda: b.role() == ("backup", 4))
 
 

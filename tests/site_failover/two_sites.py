@@ -24,7 +24,7 @@ CLI = "from staffetta.cli.main import main; main()"
 _PREPARE = "import json, sys, django; django.setup(); from staffetta.site.failover import service"
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     """Wait for something that will be so; fail when it is not in time."""
     deadline = time.monotonic() + seconds
     while not condition():

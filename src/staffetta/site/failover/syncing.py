@@ -17,11 +17,13 @@ from staffetta.site.failover.errors import FailoverError
 from staffetta.site.failover.models import Relationship, SyncState
 from staffetta.site.failover.peer import HttpsPeer
 from staffetta.site.failover.pictures import SyncPicture
+from staffetta.site.failover.reaching import Limits
 from staffetta.site.failover.sync.service import pull
 from staffetta.site.failover.watching import peer_of
 
 _log = get_logger(__name__)
 
+_LIMITS: Final = Limits(connect=2.0, silence=10.0)
 _POLL_SECONDS: Final = 0.25
 
 
@@ -56,7 +58,7 @@ class Rounds:
     def _with(self, relationship: Relationship) -> HttpsPeer:
         if self._peer is None or self._of != relationship.established_at:
             self.close()
-            self._peer, self._of = peer_of(relationship), relationship.established_at
+            self._peer, self._of = peer_of(relationship, _LIMITS), relationship.established_at
         return self._peer
 
 
