@@ -4,6 +4,7 @@ memory that writes down what it was asked."""
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from staffetta.base.errors import (
     GrantDamaged,
@@ -25,6 +27,7 @@ from staffetta.base.pairing import shared as shared_module
 from staffetta.base.pairing.following import Following
 from staffetta.base.pairing.grants import Grants
 from staffetta.base.pairing.shared import HANDS_OFF_SECONDS, LINGER_SECONDS, Place, SharedAddressService, answers
+from staffetta.cli.appliance_cmd import group
 from staffetta.control.appliance import ApplianceControl, ApplianceRefused, JobState
 from staffetta.control.pairing import SharedPhase, SharedState
 from staffetta.control.paths import ApplianceDescription, AppliancePaths
@@ -383,5 +386,28 @@ async def test_the_door_tells_the_picture_and_is_a_closed_list(office: Office) -
                 refused(lambda p=path, b=body, m=method: door._request(m, p, json=b), "invalid-request", 400)
             for path in ("/v1/eula", "/v1/pair/grant", "/v1/shared-address", "/v1/certificates/site"):
                 refused(lambda p=path: door._request("POST", p, json={"actor": "x"}), "invalid-request", 404)
+
+    await asyncio.to_thread(work)
+
+
+@pytest.mark.req("F7", "F9", "H5")
+async def test_the_commands_say_what_they_did(office: Office) -> None:
+    folder = str(office.machine.paths.root)
+
+    def run(*arguments: str) -> str:
+        done = CliRunner().invoke(group, [*arguments, "--appliance", folder], catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    def work() -> None:
+        assert run("shared-address", "disable") == "127.0.10.3, port 443: disabled\n"
+        assert "127.0.10.3, port 443: released\nIt is taken as soon as" in run("shared-address", "enable")
+        assert json.loads(run("shared-address", "status", "--json"))["state"] == "released"
+        assert "permitted on this appliance until 20" in run("grant-pair-upgrade", "--hours", "1")
+        assert office.pairing.grants.current() is not None
+        assert "No pair upgrade" in run("grant-pair-upgrade", "--withdraw")
+        assert office.pairing.grants.current() is None
+        wrong = CliRunner().invoke(group, ["grant-pair-upgrade", "--hours", "169", "--appliance", folder])
+        assert wrong.exit_code == 2
 
     await asyncio.to_thread(work)

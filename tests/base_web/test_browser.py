@@ -4,11 +4,13 @@ import shutil
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 
 import pytest
 from playwright.sync_api import Page, sync_playwright
 
 from staffetta.control.appliance import EventKind, InstallEvent, JobState
+from staffetta.control.pairing import SharedState
 
 from .real_pages import NEW_PASSWORD, RealPages, real_pages, wait_until
 from .tls_door import door_before
@@ -121,6 +123,37 @@ def test_the_page_of_basics_keeps_itself_current(visit: Visit) -> None:
     visit.page.locator("main").get_by_text("129").wait_for()
 
 
+@pytest.mark.req("F9", "H5")
+def test_the_shared_address_is_unticked_and_its_state_follows_by_itself(visit: Visit) -> None:
+    sign_in(visit)
+    page, control = visit.page, visit.pages.control
+    page.get_by_role("link", name="IP configuration").click()
+    enabled = page.get_by_label("Enabled")
+    assert enabled.is_checked()
+    enabled.uncheck()
+    control.shared = replace(control.shared, state=SharedState.RELEASED)
+    page.locator("#shared-now").get_by_text("released").wait_for()
+    assert not enabled.is_checked(), "what was not saved yet is not lost"
+    page.get_by_role("button", name="Save changes").click()
+    page.get_by_text("is disabled on this appliance").wait_for()
+    assert not control.shared.enabled
+
+
+@pytest.mark.req("F7")
+def test_a_pair_upgrade_is_permitted_and_withdrawn(visit: Visit) -> None:
+    sign_in(visit)
+    page, control = visit.page, visit.pages.control
+    page.get_by_role("link", name="Pair upgrade").click()
+    page.get_by_label("Hours").fill("48")
+    page.get_by_role("button", name="Permit a pair upgrade").click()
+    page.get_by_role("button", name="Withdraw").wait_for()
+    assert control.grant is not None
+    assert control.grant.until - control.grant.granted_at == timedelta(hours=48)
+    page.get_by_role("button", name="Withdraw").click()
+    page.get_by_text("No pair upgrade is permitted on this appliance.").wait_for()
+    assert control.grant is None
+
+
 def test_everything_can_be_reached_by_keyboard(visit: Visit) -> None:
     sign_in(visit)
     page = visit.page
@@ -140,7 +173,7 @@ def test_no_page_is_wider_than_a_phone_and_the_menu_opens(visit: Visit) -> None:
     sign_in(visit)
     page = visit.page
     page.set_viewport_size({"width": 360, "height": 740})
-    for path in ("", "updates", "security/certificates", "change-password"):
+    for path in ("", "networking", "updates", "pair", "security/certificates", "change-password"):
         page.goto(f"{visit.address}/appliance/{path}")
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), path
     updates = page.get_by_role("link", name="Updates")

@@ -20,7 +20,7 @@ from staffetta.lab.world import wait_until
 pytestmark = [pytest.mark.live, pytest.mark.browser, pytest.mark.timeout(900)]
 
 INSTALL_SECONDS = 180
-PAGES = ("", "updates", "security/certificates", "change-password")
+PAGES = ("", "networking", "updates", "pair", "security/certificates", "change-password")
 
 
 @pytest.mark.req("H3", "S5")

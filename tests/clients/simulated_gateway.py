@@ -87,7 +87,9 @@ class Socket:
 
     _numbers = itertools.count(1)
 
-    def __init__(self, websocket: web.WebSocketResponse, request: web.Request) -> None:
+    def __init__(self, websocket: web.WebSocketResponse, request: web.Request, among: set["Socket"]) -> None:
+        among.add(self)
+        self._among = among
         self.number = next(Socket._numbers)
         self.websocket = websocket
         self.transport = request.transport
@@ -109,6 +111,7 @@ class Socket:
             self.transport.abort()
 
     async def done(self) -> None:
+        self._among.discard(self)
         self._writer.cancel()
         await asyncio.gather(self._writer, return_exceptions=True)
 
@@ -217,6 +220,8 @@ class Gateway:
         self._present: dict[str, Socket] = {}
         self._consoles: set[Socket] = set()
         self._ends: dict[int, Socket] = {}
+        self._sockets: set[Socket] = set()
+        self._stopped = False
         self._runner: web.AppRunner | None = None
         self._listening: list[web.TCPSite] = []
 
@@ -252,9 +257,15 @@ class Gateway:
         self.ports.append(self._runner.addresses[-1][1])
 
     async def stop(self) -> None:
-        """Go as a killed process goes: every connection breaks."""
+        """Go as a killed process goes: every connection breaks.
+
+        Also one that is only being opened (aiohttp knows nothing yet of a connection in its TLS handshake): nobody may
+        find a place here any more, where no peer will ever come.
+        """
         assert self._runner is not None
-        await self.drop(everything=True)
+        self._stopped = True
+        for socket in self._sockets:
+            socket.abort()
         await self._runner.cleanup()
         self.site.forget(self)
 
@@ -367,7 +378,9 @@ class Gateway:
             protocols=(frames.SUBPROTOCOL,), max_msg_size=frames.MAX_MESSAGE + 1, timeout=0.5
         )
         await websocket.prepare(request)
-        socket = Socket(websocket, request)
+        socket = Socket(websocket, request, self._sockets)
+        if self._stopped:
+            socket.abort()
         socket.say(messages.Challenge(socket.nonce, self.site.statement()))
         return socket
 

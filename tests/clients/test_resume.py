@@ -1,7 +1,11 @@
 """A session survives what happens to its connections: nothing lost, nothing doubled, and the pauses are told."""
 
+import asyncio
+import contextlib
 import json
 import random
+import socket
+import ssl
 import sys
 import time
 from collections.abc import Callable
@@ -12,7 +16,7 @@ import pexpect
 import pytest
 
 from clients.conftest import PROMPT, World
-from clients.simulated_gateway import Gateway, Site, wait_for
+from clients.simulated_gateway import HOST, Gateway, Site, wait_for
 from staffetta.wire.messages import Channel, EndName
 
 pytestmark = pytest.mark.live
@@ -218,3 +222,25 @@ def _resident(process: int) -> int:
         if line.startswith("VmRSS"):
             return int(line.split()[1]) * 1024
     raise AssertionError("no VmRSS")
+
+
+def test_a_stopped_gateway_gives_no_place_to_who_was_at_its_door(site: Site, gateway: Gateway) -> None:
+    """A simulated gateway dies like a process, or an end could wait in it for a peer that never comes."""
+    waiting = socket.create_connection((HOST, gateway.port), timeout=10)
+    site.run(asyncio.sleep(0.1))  # it is accepted; its handshake has not begun
+    site.run(gateway.stop())
+    trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    trusting.check_hostname = False
+    trusting.verify_mode = ssl.CERT_NONE
+    heard = b""
+    with contextlib.suppress(OSError), trusting.wrap_socket(waiting) as door:
+        door.sendall(
+            b"GET /client/session HTTP/1.1\r\nHost: site\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+            b"Sec-WebSocket-Protocol: staffetta.1\r\n\r\n"
+        )
+        while piece := door.recv(4096):
+            heard += piece
+            if b"challenge" in heard:
+                break
+    assert b"challenge" not in heard

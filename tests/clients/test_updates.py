@@ -16,7 +16,7 @@ from clients.conftest import PROMPT, World
 from clients.simulated_gateway import Gateway, Site, wait_for
 from clients.updated_computer import CRASHES, DOES_NOT_START, UNREACHABLE, KillingGate, Updated, Vendor
 
-pytestmark = [pytest.mark.live, pytest.mark.req("C4")]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(300), pytest.mark.req("C4")]
 
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 OLD, NEW, NEWEST = "1.0.0", "1.1.0", "1.2.0"

@@ -30,6 +30,36 @@ def path():
     shutil.rmtree(folder)
 
 
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ({"program": "site", "generation": "g", "version": "1", "new": 1}, Facts("site", "g", "1")),
+        (
+            {"program": "site", "generation": "g", "version": "1", "role": "backup", "role_term": 4},
+            Facts("site", "g", "1", role="backup", role_term=4),
+        ),
+        ({"program": "site", "generation": "g", "version": "1", "sessions_live": True}, None),
+        ({"program": "site", "generation": "g"}, None),
+    ],
+    ids=["older", "of a pair", "no number", "no version"],
+)
+async def test_facts_of_older_and_newer_generations(path: Path, answer: object, expected: Facts | None) -> None:
+    async def answering(_: web.Request) -> web.Response:
+        return web.json_response(answer)
+
+    app = web.Application()
+    app.router.add_get("/v1/facts", answering)
+    runner = await serve_private(app, path)
+    try:
+        if expected is None:
+            with pytest.raises(BadPrivateAnswer):
+                await facts(path)
+        else:
+            assert await facts(path) == expected
+    finally:
+        await runner.cleanup()
+
+
 async def good_facts() -> Facts:
     return GOOD
 

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 COMMAND = re.compile(r"\bstaffetta ((?:[a-z][a-z-]*)(?: [a-z][a-z-]*)*)")
-GROUPS = ("appliance", "backup", "console", "jump-client", "lab", "site", "vendor")
+GROUPS = ("appliance", "backup", "console", "failover", "jump-client", "lab", "site", "vendor")
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
@@ -41,7 +41,7 @@ def _check_command(document: Path, group: str, rest: str) -> None:
         found = command.get_command(context, words[0])
         assert found is not None, f"{document.name} names `staffetta {group} … {words[0]}`, which does not exist"
         command, words = found, words[1:]
-    known = {name for parameter in command.params for name in parameter.opts} | {"--help"}
+    known = {name for one in command.params for name in (*one.opts, *one.secondary_opts)} | {"--help"}
     for word in words:
         if word.startswith("--"):
             assert word.strip("[].,;:)`") in known, f"{document.name}: {command.name} has no option {word}"

@@ -116,6 +116,10 @@ class Appliance:
     async def facts(self) -> Facts:
         return await facts(self.paths.private_socket(self.generation))
 
+    def log(self) -> str:
+        """What its gateway processes have logged."""
+        return "".join(path.read_text(errors="replace") for path in self.paths.logs.glob("*.log"))
+
     def recorded(self) -> list[RecordedFrame]:
         """Every frame in the sealed segments that this appliance has."""
         found: list[RecordedFrame] = []

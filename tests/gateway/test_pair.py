@@ -163,11 +163,12 @@ async def at_work(couple: Couple, computer: Computer, folder: Path) -> AsyncIter
             await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _swap(giver: Appliance, taker: Appliance, term: int) -> None:
-    """The other appliance becomes the primary, in the order of a planned swap."""
+async def _swap(giver: Appliance, taker: Appliance, term: int, gap: float = 0.0) -> None:
+    """The other appliance becomes the primary, in the order of a planned swap; for a while there may be none."""
     taker.sql("update failover_relationship set peer_role = 'backup', peer_term = ?", (term,))
     giver.sql("update failover_relationship set peer_role = 'primary', peer_term = ?", (term,))
     assert await giver.becomes("backup", term) == {"role": "backup", "role_term": term}
+    await asyncio.sleep(gap)
     assert await taker.becomes("primary", term) == {"role": "primary", "role_term": term}
 
 
@@ -204,9 +205,12 @@ async def test_a_session_goes_to_the_other_appliance_and_back_while_somebody_typ
         await until(lambda: len(work.shown) > at_b + 100, 30.0)
         # A knows it with counters of the first reign; B's own rows of it came over.
         couple.copy_rows(couple.b, couple.a, "support_livesession")
-        await _swap(couple.b, couple.a, 3)
+        await _swap(couple.b, couple.a, 3, gap=3.0)
         await _everybody_at(couple.a, couple.b)
-        work.tell("B to A")
+        work.tell("B to A, with three seconds without a primary")
+        pointers = couple.a.log().count("pointed elsewhere") + couple.b.log().count("pointed elsewhere")
+        sys.stdout.write(f"{pointers} answers pointed elsewhere\n")
+        assert 3 <= pointers < 60, "three ends, each again and again with growing pauses"
         async with asyncio.timeout(60):
             await watching
         assert work.shown == list(range(KEYS))

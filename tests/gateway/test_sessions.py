@@ -10,8 +10,9 @@ import pytest
 
 from gateway.world import VERSION, Opened, WebSocketEnd, World, new_key, until_true
 from staffetta.kernel.clock import utc_now
-from staffetta.site.data import blobs
+from staffetta.site.data import blobs, projections
 from staffetta.site.data.database import in_database
+from staffetta.site.data.models import Record
 from staffetta.site.fleet import service as fleet
 from staffetta.site.support import service as support
 from staffetta.site.support.models import SessionEvent, SessionSegment
@@ -216,6 +217,26 @@ async def test_a_session_ended_in_the_database_ends_for_both(world: World) -> No
         assert isinstance(heard, messages.Ended)
         assert heard.reason == "ended-by-administrator"
         assert await end.close_code() == CloseCode.ENDED
+
+
+@pytest.mark.req("F11")
+async def test_a_session_that_the_other_appliance_has_ended_ends_here_too(world: World) -> None:
+    await world.gateway()
+    opened = await world.opened()
+    console, client = await join(world, opened)
+    record = Record(
+        origin="the-other",
+        incarnation="the-others",
+        sequence=1,
+        kind="session.ended",
+        at=utc_now(),
+        body={"session": opened.session, "reason": "left by the rep"},
+    )
+    await in_database(projections.apply, record)  # as when it came by data-sync
+    for end in (console, client):
+        heard = await end.hear()
+        assert isinstance(heard, messages.Ended)
+        assert heard.reason == "left by the rep"
 
 
 async def test_a_silent_end_is_dropped_and_its_peer_told(world: World) -> None:

@@ -1,11 +1,14 @@
 """Real user ids: what each program runs as, and what the site's user cannot write."""
 
+import json
 import os
+import socket
 import stat
 from pathlib import Path
 
 import pytest
 
+from staffetta.control.paths import AppliancePaths
 from staffetta.lab.appliance import BASE_USER, SITE_USER
 from staffetta.lab.single import Single
 
@@ -16,6 +19,7 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="programs have users of their own only when keeper is root"),
 ]
 
+NOBODY = 65534
 RELEASE_FILES_TRIED = 1500
 """Each is tried by a process of its own; the releases have many thousands."""
 
@@ -47,6 +51,42 @@ def try_to_write(uid: int, gid: int, path: Path) -> bool:
         finally:
             os._exit(status)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def status_read_as(uid: int, gid: int, path: Path) -> int | None:
+    """With which status a process with these ids is answered on a local socket of base; None: it may not open it."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setgroups([])
+            os.setgid(gid)
+            os.setuid(uid)
+            with socket.socket(socket.AF_UNIX) as line:
+                line.settimeout(20)
+                line.connect(str(path))
+                line.sendall(b"GET /v1/status HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+                os.write(writing, line.recv(4096).split()[1])
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as answer:
+        said = answer.read()
+    os.waitpid(child, 0)
+    return int(said) if said else None
+
+
+@pytest.mark.req("F7", "U10")
+def test_the_sites_user_may_open_the_site_door_and_never_the_control_socket(alpha: Single) -> None:
+    paths = AppliancePaths(alpha.appliance.folder)
+    assert status_read_as(SITE_USER, SITE_USER, paths.site_door_socket) == 200
+    assert status_read_as(SITE_USER, SITE_USER, paths.control_socket) is None
+    assert status_read_as(BASE_USER, BASE_USER, paths.control_socket) == 200
+    assert status_read_as(NOBODY, NOBODY, paths.site_door_socket) is None
+    lines = [json.loads(line) for line in (paths.base / "audit.jsonl").read_text().splitlines()]
+    assert [(line["uid"], line["path"], line["status"]) for line in lines if line["socket"] == "site-door"] == [
+        (SITE_USER, "/v1/status", 200)
+    ]
 
 
 @pytest.mark.req("U10")

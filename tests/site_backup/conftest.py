@@ -28,14 +28,24 @@ def _own_folder(tmp_path: Path, settings: Any) -> None:
     settings.STAFFETTA_SITE_FOLDER = tmp_path
 
 
-@pytest.fixture(scope="session")
-def migrated() -> Iterator[Path]:
-    """A migrated site that nobody has used, without an identity of its own yet."""
+def _migrated_site() -> Iterator[Path]:
     root = Path(tempfile.mkdtemp(prefix="appliance-"))
     made = Appliance.make(root)
     made.run("from django.core.management import call_command; call_command('migrate', verbosity=0)")
     yield root
     shutil.rmtree(root)
+
+
+@pytest.fixture(scope="session")
+def migrated() -> Iterator[Path]:
+    """A migrated site that nobody has used."""
+    yield from _migrated_site()
+
+
+@pytest.fixture(scope="session")
+def migrated_elsewhere() -> Iterator[Path]:
+    """Another one, with an identity and an origin of its own."""
+    yield from _migrated_site()
 
 
 @pytest.fixture(scope="session")
@@ -73,12 +83,9 @@ def old(filled: Path, copies: Callable[[Path], Appliance]) -> Appliance:
 
 
 @pytest.fixture
-def new(copies: Callable[[Path], Appliance], tmp_path: Path) -> Appliance:
+def new(migrated_elsewhere: Path, copies: Callable[[Path], Appliance]) -> Appliance:
     """A new appliance, with an identity of its own."""
-    root = tmp_path / "fresh"
-    made = Appliance.make(root)
-    made.run("from django.core.management import call_command; call_command('migrate', verbosity=0)")
-    return made
+    return copies(migrated_elsewhere)
 
 
 @pytest.fixture

@@ -35,6 +35,7 @@ from staffetta.site.data.roles import Role
 from staffetta.site.data.sync import Sync
 from staffetta.site.management import files
 from staffetta.site.management.models import StoredFile
+from staffetta.site.worker.jobs import tidy
 
 pytestmark = [pytest.mark.django_db, pytest.mark.req("B3")]
 
@@ -264,6 +265,8 @@ def test_work_that_was_left_is_removed_and_work_under_way_is_not(tmp_path: Path)
     (left / "database.sqlite3").write_bytes(b"x")
     with work.work_folder() as mine, work.work_folder() as other:
         assert not left.exists() and mine.exists() and other.exists() and work.sweep() == 0
+    left.mkdir()
+    tidy(utc_now())
     assert list((tmp_path / "backup-work").iterdir()) == []
 
 

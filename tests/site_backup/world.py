@@ -1,7 +1,9 @@
 """Appliances with a site each, in folders of their own: filled, asked for their state, and worked on by the command."""
 
+import contextlib
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -156,6 +158,11 @@ class Appliance:
         """All that a backup is about."""
         state: dict[str, Any] = json.loads(self.run(STATE + "print(json.dumps(state()))"))
         return state
+
+    def stored(self) -> list[str]:
+        """The whole database as text, without starting a process of the site."""
+        with contextlib.closing(sqlite3.connect(self.site / "site.sqlite3")) as database:
+            return list(database.iterdump())
 
     def left_overs(self) -> list[Path]:
         """What is in the work folder."""

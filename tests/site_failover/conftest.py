@@ -1,14 +1,51 @@
-"""Two migrated sites that nobody has used, and the pair of real sites that a test starts from them."""
+"""Sites to test a pair with: whole ones in this process, and real ones that a test starts."""
 
 import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from django.db import connections
 
+from site_failover.sites import Site, pair_of
 from site_failover.two_sites import OneSite, made_from
+from staffetta.site.processes import tasks
+
+if TYPE_CHECKING:
+    from pytest_django.plugin import DjangoDbBlocker
+
+
+@pytest.fixture(scope="session")
+def template(django_db_blocker: "DjangoDbBlocker") -> Iterator[Site]:
+    """A site as it is after its first start."""
+    folder = Path(tempfile.mkdtemp(prefix="sites-"))
+    with django_db_blocker.unblock():
+        made = Site("template", folder)
+        with made:
+            tasks.migrate()
+        yield made
+        made.close()
+        for connection in connections.all(initialized_only=True):
+            connection.close()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def pair(template: Site, tmp_path: Path) -> Iterator[tuple[Site, Site]]:
+    """A (primary) and B (backup), which have never synced."""
+    made = pair_of(template, tmp_path)
+    yield made
+    for site in made:
+        site.close()
+
+
+@pytest.fixture(autouse=True)
+def _fast_passwords(settings: pytest.FixtureRequest) -> None:
+    """Hashing is not what is tested here."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # type: ignore[attr-defined]
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from site_failover.conftest import Pair
 from site_failover.tls_between import Between
 from site_failover.two_sites import SHARED, made_from, wait_until
 
-pytestmark = [pytest.mark.live, pytest.mark.req("F1")]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(500), pytest.mark.req("F1")]
 
 KEY = "abcd-efgh-ijkl-mnop-qrst-uvwx-yz23"
 TRY = """
@@ -122,6 +122,13 @@ def test_a_reverse_address_where_nobody_or_another_is(pair: Pair) -> None:
     assert list(failed(pair, reverse=f"127.0.0.1:{closed}")) == ["reverse-connection"]
     # Where the new backup itself answers, under another spelling of its address.
     assert list(failed(pair, reverse=f"localhost:{pair.b.port}")) == ["reverse-connection"]
+
+
+def test_a_reverse_address_that_takes_connections_and_says_nothing(pair: Pair) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        named = failed(pair, reverse=f"127.0.0.1:{silent.getsockname()[1]}")
+    assert list(named) == ["reverse-connection"]
+    assert "in time" in named["reverse-connection"]
 
 
 def test_a_backup_where_nobody_is(pair: Pair) -> None:

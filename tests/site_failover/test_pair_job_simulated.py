@@ -4,10 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from site_failover.simulated_pair import World
 from staffetta.site.data.roles import Role
 from staffetta.site.failover.job_states import JobState, Side, Step, StepState
-
-from .simulated_pair import World
 
 STEPS_SEEN = [step for step in Step if step not in (Step.UNDO, Step.DONE)]
 

@@ -24,7 +24,7 @@ CLI = "from staffetta.cli.main import main; main()"
 _PREPARE = "import json, sys, django; django.setup(); from staffetta.site.failover import service"
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     """Wait for something that will be so; fail when it is not in time."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -83,6 +83,7 @@ class OneSite:
             "http://u",
         )
         self.paths.description.write_bytes(description.to_bytes())
+        self.paths.settings.write_text("[gateway]\nestablish_attempts = 100\n")
 
     def certify(self, *names: str) -> None:
         (self.paths.certificates / "site.pem").write_bytes(make_self_signed(names, ["127.0.0.1"], 10))

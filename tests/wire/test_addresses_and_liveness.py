@@ -13,8 +13,17 @@ from staffetta.wire.signed import Statement
 SITE = SigningKey(b"s" * 32)
 
 
-def token(term: int, sequence: int, *addresses: str, leaf: bytes = b"l" * 32, site: str = "site-1") -> str:
-    return Statement(site, (leaf,), addresses or ("shared:443", "a:443", "b:443"), term, sequence, 1).sign(SITE)
+def token(
+    term: int,
+    sequence: int,
+    *addresses: str,
+    leaf: bytes = b"l" * 32,
+    site: str = "site-1",
+    issued: int = 1,
+    appliance: str = "",
+) -> str:
+    where = addresses or ("shared:443", "a:443", "b:443")
+    return Statement(site, (leaf,), where, term, sequence, issued, appliance).sign(SITE)
 
 
 def test_each_address_is_tried_once_then_all_again() -> None:
@@ -79,6 +88,120 @@ def test_a_foreign_statement_is_refused() -> None:
     with pytest.raises(NotProven):
         book.adopt(token(9, 9, site="site-2"))
     assert book.addresses == ("shared:443", "a:443", "b:443", "a:1")
+
+
+@pytest.mark.req("F4")
+def test_a_pointer_goes_first_and_who_gave_it_comes_last() -> None:
+    book = AddressBook(SITE.public, ("installer:443",), token(2, 1))
+    book.succeeded("a:443")
+    assert book.follow(("b:443",), 2, "a:443")
+    assert book.named
+    assert book.addresses == ("b:443", "shared:443", "installer:443", "a:443")
+    assert [book.next() for _ in range(5)] == ["b:443", "shared:443", "installer:443", "a:443", "a:443"]
+    assert not book.named, "tried in vain: the usual order again"
+
+
+@pytest.mark.req("F11")
+def test_a_pointer_of_an_older_term_than_known_is_ignored() -> None:
+    book = AddressBook(SITE.public, (), token(3, 1))
+    assert not book.follow(("stale:443",), 2, "a:443")
+    assert book.addresses == ("shared:443", "a:443", "b:443")
+    assert book.follow(("b:443",), 3)
+
+
+ADDRESSES = st.sampled_from([f"{host}:443" for host in "abcdef"])
+
+
+@given(
+    st.lists(ADDRESSES, min_size=1, max_size=4),
+    st.lists(ADDRESSES, max_size=3),
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("follow"), st.lists(ADDRESSES, max_size=2), st.integers(0, 3), st.none() | ADDRESSES),
+            st.tuples(st.just("next")),
+            st.tuples(st.just("worked"), ADDRESSES),
+            st.tuples(st.just("adopt"), st.lists(ADDRESSES, min_size=1, max_size=3), st.integers(0, 3)),
+        ),
+        max_size=20,
+    ),
+)
+def test_whatever_happened_every_known_address_is_dialled_within_one_round(
+    first: list[str], stated: list[str], steps: list[tuple[object, ...]]
+) -> None:
+    """Bouncing between two appliances must never keep an end from a third address for good."""
+    book = AddressBook(SITE.public, first, token(1, 1, *stated) if stated else None)
+    for number, step in enumerate(steps):
+        match step:
+            case ("follow", list(addresses), int(term), pointed_by):
+                before, known = book.addresses, book.term
+                assert book.follow(addresses, term, pointed_by) == (term >= known)  # type: ignore[arg-type]
+                if term < known:
+                    assert book.addresses == before
+                else:
+                    assert list(book.addresses[: len(set(addresses))]) == list(dict.fromkeys(addresses))
+            case ("next",):
+                before = book.addresses
+                assert book.next() in before
+            case ("worked", str(address)):
+                book.succeeded(address)
+                assert not book.named
+            case ("adopt", list(addresses), int(term)):
+                book.adopt(token(term, number + 2, *addresses))
+    everything = set(book.addresses)
+    assert len(book.addresses) == len(everything)
+    assert set(first) <= everything
+    assert book.statement is None or set(book.statement.addresses) <= everything
+    dialled = {book.next() for _ in range(2 * len(everything))}
+    assert dialled >= set(book.addresses)
+
+
+@pytest.mark.req("F11")
+def test_both_appliances_of_a_pair_are_believed_of_their_certificates() -> None:
+    a, b, a_new = b"a" * 32, b"b" * 32, b"n" * 32
+    book = AddressBook(SITE.public, (), token(2, 10, leaf=b, issued=1000, appliance="B"))
+    with pytest.raises(NotProven):
+        book.check_peer(a)
+    assert not book.adopt(token(2, 9, leaf=a, issued=990, appliance="A")), "what is kept is the newest of both"
+    book.check_peer(a)
+    book.check_peer(b)
+    book.adopt(token(2, 11, leaf=a_new, issued=1010, appliance="A"))
+    book.check_peer(a_new)
+    book.check_peer(b)
+    with pytest.raises(NotProven):
+        book.check_peer(a)  # given up
+    assert not book.adopt(token(2, 9, leaf=a, issued=990, appliance="A"))
+    with pytest.raises(NotProven):
+        book.check_peer(a)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"term": 1, "sequence": 99, "issued": 1000, "appliance": "A"},
+        {"term": 2, "sequence": 9, "issued": 99, "appliance": "A"},
+        {"term": 2, "sequence": 9, "issued": 1000, "appliance": ""},
+    ],
+    ids=["of an older term", "long ago", "of an older release"],
+)
+def test_an_old_statement_of_the_other_appliance_is_worth_nothing(other: dict[str, int | str]) -> None:
+    book = AddressBook(SITE.public, (), token(2, 10, issued=1000, appliance="B"))
+    book.adopt(token(leaf=b"o" * 32, **other))  # type: ignore[arg-type]
+    with pytest.raises(NotProven):
+        book.check_peer(b"o" * 32)
+    book.check_peer(b"l" * 32)
+
+
+def test_who_is_pointed_elsewhere_again_and_again_waits_longer() -> None:
+    reconnect = Reconnect(0.0, give_up_after=None)
+    waits = []
+    for _ in range(12):
+        waits.append(reconnect.delay(0.0))
+        reconnect.pointed()
+    assert waits[:3] == [0.0, 0.05, 0.1], "the first pointer is followed at once"
+    assert waits[-3:] == [12.0, 12.0, 12.0]
+    assert waits == sorted(waits)
+    reconnect.succeeded(1.0)
+    assert reconnect.delay(0.0) == 0.0
 
 
 def test_the_waits_between_attempts() -> None:

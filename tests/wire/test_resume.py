@@ -5,7 +5,18 @@ import pytest
 from staffetta.wire import frames, messages, resume
 from staffetta.wire.errors import CloseCode, FrameError, HoldExceeded
 from staffetta.wire.messages import Channel, EndName, Sync
-from staffetta.wire.resume import Arrived, Close, PeerChanged, Resumed, Send, SessionEnd, SessionOver
+from staffetta.wire.resume import (
+    Arrived,
+    Close,
+    MoveAsked,
+    PeerChanged,
+    PointedElsewhere,
+    Resumed,
+    Send,
+    SessionEnd,
+    SessionOver,
+    StatementChanged,
+)
 
 SMALL = resume.Limits(payload=8, window=64, hold=400, reserve=100)
 
@@ -287,3 +298,23 @@ def test_limits_that_could_deadlock_are_refused() -> None:
     ):
         with pytest.raises(ValueError, match=r"holds|has room"):
             resume.Limits(**wrong)
+
+
+@pytest.mark.req("F4")
+def test_a_pointer_on_an_attempt_leaves_the_present_connection_alone() -> None:
+    end = flowing()
+    pointer = messages.Move(2, "statement", "elsewhere", ("b:443",))
+    attempt = end.dial()
+    assert end.receive(attempt, messages.encode(pointer), 0.0) == [PointedElsewhere(attempt, pointer)]
+    assert end.current == 1
+    end.send(Channel.SHELL, b"typed", 1)
+    assert sent(end) == [frames.Data(1, 0, 1, b"typed")]
+    assert end.receive(1, messages.encode(pointer), 0.0) == [MoveAsked(pointer)]
+    end.receive(end.dial(), attached(), 0.0)
+    assert end.receive(1, messages.encode(pointer), 0.0) == [], "a connection that was left has nothing to say"
+
+
+def test_a_changed_statement_is_told_and_changes_nothing_else() -> None:
+    end = flowing()
+    assert end.receive(1, messages.encode(messages.NewStatement("new")), 0.0) == [StatementChanged("new")]
+    assert sent(end) == []

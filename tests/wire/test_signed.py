@@ -157,3 +157,22 @@ def test_a_key_does_not_show_its_secret() -> None:
     assert SigningKey(END.seed()).public == END.public
     with pytest.raises(NotProven):
         SigningKey(b"short")
+
+
+def test_a_ticket_says_what_its_session_is_and_older_ones_are_still_read() -> None:
+    about = tickets.About("rep-1", "client-1", "shell", True, 1_700_000_000_000)
+    token = tickets.make_ticket("session-1", EndName.CONSOLE, END.public, 2, NOW, SITE, about)
+    assert tickets.read_ticket(token, SITE.public, NOW).about == about
+    claims = signed.verified(signed.Typ.TICKET, token, SITE.public)
+    del claims["about"]
+    older = signed.sign(signed.Typ.TICKET, claims, SITE)
+    assert tickets.read_ticket(older, SITE.public, NOW).about is None
+
+
+def test_a_statement_of_an_older_release_names_no_appliance() -> None:
+    statement = signed.Statement("site-1", (LEAF,), ("a:443",), 1, 1, 1, "appliance-1")
+    assert signed.read_statement(statement.sign(SITE), SITE.public) == statement
+    claims = signed.verified(signed.Typ.STATEMENT, statement.sign(SITE), SITE.public)
+    del claims["appliance"]
+    older = signed.sign(signed.Typ.STATEMENT, claims, SITE)
+    assert signed.read_statement(older, SITE.public).appliance == ""

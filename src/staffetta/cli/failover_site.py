@@ -53,6 +53,8 @@ def _on_site(command: Callable[..., None], load: Callable[[], Any]) -> Callable[
         _name_installed_version(AppliancePaths(folder.absolute()))
         user = set_up_site(folder)
         service = load()
+        import encodings.idna  # noqa: F401 - what connecting to a host imports only when it does
+
         become(user)
         command(service, actor, **options)
 

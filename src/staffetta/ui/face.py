@@ -1,5 +1,6 @@
 """What a face tells the common pages about itself: its names, its version, and where its navigation leads."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from django.http import HttpRequest
@@ -13,12 +14,16 @@ PRODUCT = "Staffetta"
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A page in the navigation: shown to who holds `permission` (if any), current on its own view and on `also`."""
+    """A page in the navigation: shown to who holds `permission` (if any), current on its own view and on `also`.
+
+    `everywhere` is False for a page that makes no sense where configuration is not edited (a backup, F2).
+    """
 
     label: Text
     url_name: str
     permission: str | None = None
     also: tuple[str, ...] = ()
+    everywhere: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,8 @@ class Face:
     place: str
     version: str
     navigation: tuple[Section, ...]
+    edits: Callable[[], bool] = lambda: True
+    """Whether configuration is edited here at the moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +69,14 @@ def navigation_for(face: Face, request: HttpRequest) -> tuple[ShownSection, ...]
     if user is None or not user.is_authenticated or getattr(user, "must_change_password", False):
         return ()
     here = request.resolver_match.view_name if request.resolver_match else ""
+    edits = face.edits()
     sections = (
         ShownSection(
             section.label,
             tuple(
                 ShownItem(item.label, item.url_name, here == item.url_name or here in item.also)
                 for item in section.items
-                if item.permission is None or user.has_perm(item.permission)
+                if (item.permission is None or user.has_perm(item.permission)) and (item.everywhere or edits)
             ),
         )
         for section in face.navigation

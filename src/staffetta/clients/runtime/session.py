@@ -3,10 +3,12 @@
 - A new connection is opened beside the old one when the site says ``move``; after a loss at once, then with growing
   pauses; at most one attempt is under way.
 - The application reads ``arrived`` and tells ``consumed``; it may ``send`` when ``writable`` let it.
+- While this end is sent elsewhere and does not get in, its far end getting in there cuts the pause short.
 - Everything that happens to the session's place is told as a ``SessionEvent``.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Iterable
 from typing import Final
@@ -59,6 +61,7 @@ class Session:
         self._room = asyncio.Event()
         self._emptied = asyncio.Event()
         self._dial = asyncio.Event()
+        self._hurry = asyncio.Event()
         self._ended = asyncio.Event()
         self.joined = asyncio.Event()
         self._moving = False
@@ -170,7 +173,10 @@ class Session:
 
     async def _attempt(self) -> bool:
         """Try once to get a place; returns whether it is ours."""
-        await asyncio.sleep(self._reconnect.delay(jitter()))
+        self._hurry.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._reconnect.delay(jitter())):
+                await self._hurry.wait()
         try:
             link = await self._network.open(SESSION_PATH, self._route)
         except ClientError as error:
@@ -265,6 +271,9 @@ class Session:
                 case resume.SessionJoined(attached, counter, resumed):
                     self._joined(attached, counter, resumed, now)
                 case resume.PeerChanged(present):
+                    if self._moving and not present:
+                        self._reconnect.succeeded(now)
+                        self._hurry.set()
                     self._narrate(self._story.peer(present, now, utc_now()))
                 case resume.Resumed():
                     self._narrate(self._story.flows(now, utc_now()))

@@ -1,7 +1,7 @@
 """Before anything else of a client's release is imported: finish or undo what a killed or broken update left behind.
 
-- The starts of a new version are counted here, so one that dies before it has reached the site is gone back from at
-  the third such start, whoever starts it.
+- The starts of a new version are counted here, so one that dies again and again before it has reached the site is gone
+  back from, whoever starts it.
 - Nothing but the standard library and ``kernel`` is imported: this must work in a release that is broken.
 - The journal is held for as long as the client runs: one process at a time is this client.
 """

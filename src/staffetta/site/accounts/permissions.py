@@ -18,6 +18,7 @@ class Allowed(StrEnum):
     MANAGE_FILES = "manage_files"
     MANAGE_USERS = "manage_users"
     VIEW_AUDIT_LOG = "view_audit_log"
+    MANAGE_FAILOVER = "manage_failover"
 
     @property
     def full(self) -> str:
@@ -32,6 +33,7 @@ LABELS: Final[dict[Allowed, Promise]] = {
     Allowed.MANAGE_FILES: _("Manage the file store"),
     Allowed.MANAGE_USERS: _("Manage users"),
     Allowed.VIEW_AUDIT_LOG: _("View the audit log"),
+    Allowed.MANAGE_FAILOVER: _("Manage failover and the inter-appliance key"),
 }
 
 DJANGO_PERMISSIONS: Final = tuple((item.value, item.value.replace("_", " ").capitalize()) for item in Allowed)

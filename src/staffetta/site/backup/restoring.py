@@ -62,17 +62,19 @@ def restore_backup(source: BinaryIO, password: bytes | None, actor: str) -> Rest
     with work.the_only_restore(), ExitStack() as stack:
         work.check_room(source.seek(0, 2) + 2 * _database_bytes())
         folder = stack.enter_context(work.work_folder())
-        opened = opening.lay_out(source, password, folder, stack, _require_restorable)
+        opened = opening.lay_out(source, password, folder, stack, _require_restorable_here)
         former = _copy_of_now()
         with transaction.atomic():
             guard.require_editable()
             return _apply(opened, actor, former)
 
 
-def _require_restorable(said: Manifest) -> None:
+def _require_restorable_here(said: Manifest) -> None:
     refusal = rules.refusal_to_restore(said.site_version, settings.STAFFETTA_VERSION)
     if refusal is not None:
         raise NotRestorable(refusal)
+    # Laid out, and in the database: once in its log of what is under way, once for good.
+    work.check_room(said.content_bytes + (2 * said.records.size if said.records is not None else 0))
 
 
 def _apply(opened: Opened, actor: str, former: Path | None) -> Restored:

@@ -12,7 +12,8 @@ class DataConfig(AppConfig):
 
     def ready(self) -> None:
         """Connect once the models are there (they cannot be imported before)."""
-        from staffetta.site.data import guard, identity
+        from staffetta.site.data import documents, guard, identity
 
         identity.connect(self)
+        documents.connect(self)
         guard.connect()

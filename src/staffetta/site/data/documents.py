@@ -14,10 +14,11 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from django.apps import apps
+from django.apps import AppConfig, apps
 from django.contrib.auth.models import Permission
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, models, transaction
+from django.db.models.signals import post_migrate
 
 from staffetta.site.data.errors import DocumentDamaged
 from staffetta.site.data.fields import EncryptedField
@@ -60,6 +61,11 @@ class Document:
         """SHA-256 (hex) of the body in canonical JSON: equal bodies, equal digests."""
         text = json.dumps(self.body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def connect(app: AppConfig) -> None:
+    """After every migrate, take into its columns what was kept for this release."""
+    post_migrate.connect(_after_migrate, sender=app, dispatch_uid="staffetta.site.data.documents")
 
 
 def after_apply(work: Callable[[], None]) -> None:
@@ -111,13 +117,15 @@ def apply(kind: Sync, documents: Iterable[Document], removed: Iterable[tuple[str
         with transaction.atomic():
             for label, key in removed:
                 _remove(label, key)
-            waiting = list(documents)
+            written = waiting = list(documents)
             while waiting:
                 refused = [one for one in waiting if not _tried(kind, one, sealer)]
                 if len(refused) == len(waiting):
                     names = ", ".join(f"{one.type} {one.key}" for one in refused[:3])
                     raise DocumentDamaged(f"These documents contradict what is stored here: {names}.")
                 waiting = refused
+            for document in written:
+                _link(kind, document)
             for work in _AFTERWARDS:
                 work()
     finally:
@@ -142,6 +150,10 @@ def adopt_kept() -> int:
 def key_of(row: models.Model) -> str:
     """Return the key of a row: the same on every appliance."""
     return _SEPARATOR.join(str(getattr(row, name)) for name in travels_with(type(row)).key)
+
+
+def _after_migrate(**_: Any) -> None:
+    adopt_kept()
 
 
 class _Sealed:
@@ -172,22 +184,25 @@ def _write(kind: Sync, document: Document, sealer: Sealer) -> None:
     row = _row(model, document.key) or model(
         **dict(zip(travels_with(model).key, _parts(model, document.key), strict=True))
     )
-    links: dict[str, list[Any]] = {}
-    unknown: dict[str, Any] = {}
     fields = _fields(model)
-    many = {field.name: field for field in model._meta.many_to_many}
-    for name, value in document.body.items():
-        if name in fields:
-            setattr(row, fields[name].attname, _value(document, fields[name], value, sealer))
-        elif name in many:
-            links[name], missing = _linked(many[name], value)
-            if missing:
-                unknown[f"{name}+"] = missing
-        else:
-            unknown[name] = value
+    for name in document.body.keys() & fields.keys():
+        setattr(row, fields[name].attname, _value(document, fields[name], document.body[name], sealer))
     models.Model.save_base(row, raw=True)
-    for name, targets in links.items():
-        getattr(row, name).set(targets)
+
+
+def _link(kind: Sync, document: Document) -> None:
+    """Once every row is there: a document's links, and what of it is unknown here."""
+    model = _model(document.type)
+    row = _row(model, document.key) if model else None
+    if model is None or row is None:
+        return
+    unknown = {name: value for name, value in document.body.items() if name not in _names(model)}
+    for link in model._meta.many_to_many:
+        if link.name in document.body:
+            targets, missing = _linked(link, document.body[link.name])
+            getattr(row, link.name).set(targets)
+            if missing:
+                unknown[f"{link.name}+"] = missing
     _keep(kind, document, unknown, whole=False)
 
 

@@ -78,12 +78,15 @@ def insert_foreign(found: Sequence[RecordText]) -> int:
     """
     with transaction.atomic():
         known = heads()
+        owners = {incarnation: origin for origin, incarnation in known}
         new: list[Record] = []
         for one in found:
             place = (one.origin, one.incarnation)
             head = known.get(place, 0)
             if one.sequence <= head:
                 continue
+            if owners.setdefault(one.incarnation, one.origin) != one.origin:
+                raise RecordGap(f"Two origins use the incarnation {one.incarnation}; one of them is a copy.")
             if one.sequence != head + 1:
                 raise RecordGap(f"Record {one.sequence} of {one.incarnation} came, but {head + 1} is missing here.")
             known[place] = one.sequence

@@ -1,7 +1,10 @@
 """The link's entries in the table of what the peer may ask: hello, establish, picture, role, break, sync."""
 
-from typing import Any
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Final
 
+from staffetta.kernel.clock import utc_now
 from staffetta.site.data import identity as instance
 from staffetta.site.data.roles import Role
 from staffetta.site.failover import handshake, identity, pictures, roles, service
@@ -11,6 +14,9 @@ from staffetta.wire import fields as wire_fields
 from staffetta.wire import pair
 from staffetta.wire.errors import NotProven
 from staffetta.wire.identity import NONCE_BYTES
+
+MOST_FREEZE: Final = 120
+"""So many seconds the peer may have configuration held still with one question."""
 
 
 def register() -> None:
@@ -64,17 +70,39 @@ def picture(asked: Asked) -> dict[str, Any]:
 
 
 def role(asked: Asked) -> dict[str, Any]:
-    """Step down for the peer, or become primary for it; asked twice, it is done once."""
-    verb, term = asked.body.get("verb"), asked.body.get("term")
-    if verb not in ("step-down", "ask-primary") or type(term) is not int or not 0 < term < 2**63:
-        raise BadQuestion('Give {"verb": "step-down" | "ask-primary", "term": number}.')
-    wanted, act = (Role.BACKUP, service.step_down) if verb == "step-down" else (Role.PRIMARY, service.take_primary)
-    own = instance.role_term()
-    if instance.role() is not wanted or (wanted is Role.PRIMARY and term > own):
-        act(term)
-    elif wanted is Role.BACKUP and term < own:
-        raise StaleTerm(f"Role term {term} is below this appliance's own, {own}.")
+    """Step down for the peer, become primary for it, or hold configuration still; asked twice, it is done once."""
+    match asked.body.get("verb"):
+        case "step-down":
+            _step_down(_number(asked.body, "term", 2**63 - 1))
+        case "ask-primary":
+            _become_primary(_number(asked.body, "term", 2**63 - 1))
+        case "freeze":
+            instance.freeze(utc_now() + timedelta(seconds=_number(asked.body, "seconds", MOST_FREEZE)))
+        case "thaw":
+            instance.freeze(None)
+        case _:
+            raise BadQuestion("`verb` is step-down, ask-primary, freeze or thaw.")
     return {"role": instance.role().value, "term": instance.role_term()}
+
+
+def _step_down(term: int) -> None:
+    own = instance.role_term()
+    if instance.role() is Role.PRIMARY:
+        service.step_down(term)
+    elif term < own:
+        raise StaleTerm(f"Role term {term} is below this appliance's own, {own}.")
+
+
+def _become_primary(term: int) -> None:
+    if instance.role() is not Role.PRIMARY or term > instance.role_term():
+        service.take_primary(term)
+
+
+def _number(body: Mapping[str, Any], name: str, most: int) -> int:
+    value = body.get(name)
+    if type(value) is not int or not 0 < value <= most:
+        raise BadQuestion(f"`{name}` is a number from 1 to {most}.")
+    return value
 
 
 def break_off(asked: Asked) -> dict[str, Any]:

@@ -1,14 +1,20 @@
 """Executing the commands of a pair job on this appliance, each at most once: the journal is a table.
 
 - A command of a lower rank than the stored job's is refused; one of a higher rank raises it.
-- A repeated ``(job, step, verb)`` is answered from the journal; one that is being executed is told so.
+- A repeated ``(job, step, verb)`` is answered from the journal. One command at a time is executed, under a file's lock
+  that dies with its process: what comes meanwhile is told so, what was killed is executed again.
 - What is refused at once is not journalled, so it may be tried again; work that failed is: its next attempt has another
   key.
 """
 
-from datetime import datetime, timedelta
+import contextlib
+import fcntl
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
 from typing import Final
 
+from django.conf import settings
 from django.db import transaction
 
 from staffetta.kernel.clock import utc_now
@@ -23,8 +29,7 @@ from staffetta.site.failover.models import PairCommand
 
 _log = get_logger(__name__)
 
-BUSY: Final = timedelta(seconds=20)
-"""An execution at once that began longer ago than this was killed: it is executed again. All of them may be."""
+LOCK: Final = "pair-command.lock"
 
 
 def execute(command: Command) -> Reply:
@@ -32,22 +37,22 @@ def execute(command: Command) -> Reply:
 
     Raises ``NoSuchPairJob``, ``Fenced``, ``NotNow`` for a job that has ended, and whatever hinders the effect.
     """
-    now = utc_now()
     with transaction.atomic():
         job = job_store.fence(command.job, command.rank)
-        entry, made = PairCommand.objects.get_or_create(
-            job_id=job.id,
-            step=command.step,
-            verb=command.verb.value,
-            defaults={"arguments": dict(command.arguments)},
-        )
-        if entry.done_at is not None:
-            return _answer(entry)
-        if command.verb in WORK:
-            return UnderWay()
-        if not made and entry.began_at is not None and now - entry.began_at < BUSY:
-            return UnderWay()
-        PairCommand.objects.filter(pk=entry.pk).update(began_at=now, arguments=dict(command.arguments))
+        entry = _entry(command)
+    if entry.done_at is not None:
+        return _answer(entry)
+    if command.verb in WORK:
+        return UnderWay()
+    with _alone() as alone:
+        return _execute(job, command) if alone else UnderWay()
+
+
+def _execute(job: PairJobRecord, command: Command) -> Reply:
+    entry = _entry(command)
+    if entry.done_at is not None:  # by another process, until this one had the lock
+        return _answer(entry)
+    PairCommand.objects.filter(pk=entry.pk).update(began_at=utc_now(), arguments=dict(command.arguments))
     with bound(job=command.job):
         try:
             done = job_effects.do(job, command)
@@ -55,6 +60,28 @@ def execute(command: Command) -> Reply:
             PairCommand.objects.filter(pk=entry.pk, done_at=None).delete()
             raise
         return _journal(entry, True, done)
+
+
+def _entry(command: Command) -> PairCommand:
+    entry, _ = PairCommand.objects.get_or_create(
+        job_id=command.job,
+        step=command.step,
+        verb=command.verb.value,
+        defaults={"arguments": dict(command.arguments)},
+    )
+    return entry
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[bool]:
+    """Whether no other command is being executed on this appliance; none is until the block ends."""
+    with (Path(settings.STAFFETTA_SITE_FOLDER) / LOCK).open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+        else:
+            yield True
 
 
 def work(now: datetime) -> None:

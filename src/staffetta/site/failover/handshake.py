@@ -79,7 +79,8 @@ def establish(backup: Endpoint, reverse: Endpoint, actor: str, clock: Clock = ut
     _refuse(checks)
     key = _key()
     try:
-        reached = Reached(backup, Limits())
+        # The backup goes back by the reverse details before it answers, which may take it a while.
+        reached = Reached(backup, Limits(silence=25.0))
     except PeerUnreachable as error:
         raise NotEstablished(merged(checks, [rules.reached(backup, error.message)])) from None
     try:
@@ -215,7 +216,7 @@ def _read(cls: type[Any], raw: Answered, checks: list[Check], backup: Endpoint) 
     try:
         return wire_fields.read(cls, raw.body)
     except FrameError:
-        problem = "what answers there is no appliance of this kind, or of a much older version."
+        problem = f"what answers at {backup} is no appliance of this kind, or of a much older version."
         raise NotEstablished(merged(checks, [rules.reached(backup, problem)])) from None
 
 
@@ -226,7 +227,7 @@ def _refused(raw: Answered, checks: list[Check], backup: Endpoint) -> None:
     if found:
         raise NotEstablished(merged(checks, [rules.reached(backup, "")], found))
     message = raw.body.get("message")
-    problem = message[:500] if isinstance(message, str) else f"it answers with status {raw.status}."
+    problem = message[:500] if isinstance(message, str) else f"{backup} answers with status {raw.status}."
     raise NotEstablished(merged(checks, [rules.reached(backup, problem)]))
 
 

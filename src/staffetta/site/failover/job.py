@@ -180,7 +180,10 @@ class Owner:
                 self._write(job, replace(held, sentence=sentence))
                 return Turn(sentence, SOON if need is Need.NOTHING else LATER)
             case StepDone(evidence):
-                return self._next(job_record.step_done(job, evidence, now), f"{job.step}: {evidence}")
+                after = job_record.step_done(job, evidence, now)
+                return self._next(
+                    after, f"{job.step}: {evidence}", said=evidence if after.state.ended else "It begins."
+                )
             case HandOver(side):
                 after = job_record.handed_over(job, job.origin(side))
                 return self._next(after, f"Appliance {side} owns the job from now on.")
@@ -191,10 +194,11 @@ class Owner:
             case GiveUp(reason):
                 return self._next(job_record.give_up(job, reason), f"A person is needed: {reason}")
 
-    def _next(self, job: PairJobRecord, sentence: str, again_in: float = AT_ONCE) -> Turn:
+    def _next(self, job: PairJobRecord, sentence: str, again_in: float = AT_ONCE, said: str | None = None) -> Turn:
+        """Store what has changed; ``said`` is the job's own sentence, if another one than the log's."""
         self._memory.tried, self._memory.refusal = 0, ""
         self._memory.command = ("", "", "")
-        saved = self.shelf.save(replace(job, sentence=sentence))
+        saved = self.shelf.save(replace(job, sentence=said or sentence))
         if saved is not None:
             self._tell(saved)
         return Turn(sentence, again_in)
@@ -212,8 +216,18 @@ class Owner:
             _log.info("the other appliance could not be told: %s", error.message, extra={"job": job.id})
 
     def _do(self, job: PairJobRecord, do: Do) -> Turn:
-        """Send one command. What was refused, or had no effect, counts; what may still be under way does not."""
+        """Send one command. What was refused, or had no effect, counts; what may still be under way does not.
+
+        The sentence is stored afterwards: between stepping down and the promotion every write is felt.
+        """
+        turn, done = self._send(job, do)
+        if done and do.then is not None:
+            turn, _ = self._send(job, do.then)
         self._write(job, replace(job, sentence=do.sentence))
+        return turn
+
+    def _send(self, job: PairJobRecord, do: Do) -> tuple[Turn, bool]:
+        """What is to be said of it, and whether it was done."""
         memory = self._memory
         key = (job.record.key, do.side.value, do.verb)
         if memory.command != key:
@@ -223,15 +237,15 @@ class Owner:
         try:
             reply = hands.do(command)
         except PeerUnreachable:
-            return Turn(do.sentence, SOON)
+            return Turn(do.sentence, SOON), False
         except StaffettaError as error:
             memory.tried, memory.refusal = memory.tried + 1, error.message
-            return Turn(f"{do.sentence} Refused: {error.message}", LATER)
+            return Turn(f"{do.sentence} Refused: {error.message}", LATER), False
         if isinstance(reply, UnderWay):
-            return Turn(do.sentence, SOON)
+            return Turn(do.sentence, SOON), False
         memory.tried += 1
         memory.refusal = "" if reply.ok else reply.sentence
-        return Turn(do.sentence, AT_ONCE)
+        return Turn(do.sentence, AT_ONCE), reply.ok
 
     def _said(self, job: PairJobRecord, turn: Turn) -> Turn:
         """Log each sentence once."""

@@ -142,6 +142,7 @@ class Facts:
 class Limits:
     """What a pair job waits for, and how often it tries. Times in seconds.
 
+    ``attempts`` is of a step, ``probes`` of proving an appliance: on a busy machine a probe runs out of its time.
     ``freeze_seconds`` is how long configuration stays read-only at most, should the job die meanwhile.
     """
 
@@ -152,6 +153,7 @@ class Limits:
     freeze_left_seconds: float = 5.0
     tries: int = 5
     attempts: int = 3
+    probes: int = 6
 
 
 DEFAULTS: Final = Limits()
@@ -168,12 +170,16 @@ class Need(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Do:
-    """Ask this of an appliance, then look again. Asking twice is the same as once."""
+    """Ask this of an appliance, then look again. Asking twice is the same as once.
+
+    ``then`` is asked right after it was done, where looking again would cost time: the promotion after the step-down.
+    """
 
     side: Side
     verb: str
     sentence: str
     arguments: tuple[tuple[str, str | int], ...] = ()
+    then: "Do | None" = None
 
 
 @dataclass(frozen=True, slots=True)

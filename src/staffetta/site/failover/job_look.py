@@ -6,12 +6,12 @@ from django.conf import settings
 
 from staffetta.control.appliance import JobState as BaseJobState
 from staffetta.control.site_door import DoorStatus, SiteDoor
+from staffetta.front.certificates import UnusableCertificate
 from staffetta.kernel.clock import utc_now
 from staffetta.kernel.errors import StaffettaError, Unavailable
 from staffetta.kernel.log import get_logger
 from staffetta.site.data import identity as instance
 from staffetta.site.failover import holds, identity, job_store, roles
-from staffetta.site.failover.errors import FailoverError
 from staffetta.site.failover.job_command import Verb
 from staffetta.site.failover.job_errors import NoSuchPairJob
 from staffetta.site.failover.job_facts import (
@@ -22,9 +22,10 @@ from staffetta.site.failover.job_facts import (
     InstallState,
     OfferFact,
 )
-from staffetta.site.failover.models import PairCommand, SyncState
+from staffetta.site.failover.models import PairCommand, Relationship, SyncState
 from staffetta.site.failover.rules import covers
 from staffetta.site.support.models import LiveSession
+from staffetta.wire.pair import Endpoint
 
 _log = get_logger(__name__)
 
@@ -53,7 +54,7 @@ def own_facts(job: str) -> ApplianceFacts:
         rank = (0, "")
     return ApplianceFacts(
         origin=instance.origin(),
-        host="this appliance" if relationship is None else relationship.own_host,
+        host="this appliance" if relationship is None else _host(relationship),
         role=instance.role(),
         term=instance.role_term(),
         site_version=identity.installed_version(),
@@ -81,10 +82,15 @@ def own_facts(job: str) -> ApplianceFacts:
     )
 
 
+def _host(relationship: Relationship) -> str:
+    at = str(Endpoint(relationship.own_host, relationship.own_port))
+    return at.removesuffix(":443")
+
+
 def _covers(shared_name: str) -> bool:
     try:
         return covers(identity.shown_leaf()[1], shared_name)
-    except FailoverError:
+    except UnusableCertificate:
         return False
 
 

@@ -9,6 +9,8 @@ Rules:
 - Clients are let go only when both appliances have the job's site version.
 """
 
+from dataclasses import replace
+
 from staffetta.site.data.roles import Role
 from staffetta.site.failover import preflight, undoing
 from staffetta.site.failover.job_facts import (
@@ -131,7 +133,7 @@ def _failed(job: PairJobRecord, reason: str, limits: Limits) -> Decision:
     """What becomes of a failure at this step."""
     if before_swing(job.step):
         return Undo(reason)
-    if job.record.attempt % limits.attempts:
+    if job.record.attempt % limits.attempts and job.step is not Step.PROBE_A:
         return Again(job.step, reason)
     return GiveUp(reason)
 
@@ -145,7 +147,7 @@ def _answered(
         return _do(side, verb, sentence, facts, limits) or _failed(job, facts.refusal or sentence, limits)
     if answer.ok:
         return StepDone(answer.sentence)
-    if job.record.attempt % limits.attempts:
+    if job.record.attempt % (limits.probes if verb == "probe" else limits.attempts):
         return Again(job.step, answer.sentence)
     return _failed(job, answer.sentence, limits)
 
@@ -302,7 +304,10 @@ def _swing_roles(
                 return Undo(f"{a.host} could not step down while its configuration was read-only.")
             return Again(Step.FINAL_SYNC, "Configuration could have been changed since the final data-sync.")
         sentence = f"{a.host} steps down."
-        return _do(Side.A, "step-down", sentence, facts, limits, term=term) or Undo(facts.refusal or sentence)
+        asked = _do(Side.A, "step-down", sentence, facts, limits, term=term)
+        if asked is None:
+            return Undo(facts.refusal or sentence)
+        return replace(asked, then=Do(Side.B, "take-primary", f"{b.host} becomes primary.", (("term", term),)))
     if a.term <= b.term:
         return Undo(f"{b.host} has seen a later role term than this swing's.")
     sentence = f"{b.host} becomes primary."

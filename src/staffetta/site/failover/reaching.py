@@ -124,33 +124,49 @@ class Reached:
     @contextlib.contextmanager
     def _limited(self, seconds: float) -> Iterator[None]:
         """Let what is done here take so long; then the socket is shut under it, however it trickles."""
-        late = threading.Event()
+        with _cut_after(self._socket, seconds) as late:
+            try:
+                yield
+            except (OSError, http.client.HTTPException) as error:
+                raise _unreachable(self.endpoint, TimeoutError() if late.is_set() else error) from error
 
-        def cut() -> None:
-            late.set()
-            with contextlib.suppress(OSError):
-                # Not the TLS socket's own: that one forgets its TLS while another thread reads.
-                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
-        timer = threading.Timer(seconds, cut)
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        except (OSError, http.client.HTTPException) as error:
-            raise _unreachable(self.endpoint, TimeoutError() if late.is_set() else error) from error
-        finally:
-            timer.cancel()
+@contextlib.contextmanager
+def _cut_after(secured: ssl.SSLSocket, seconds: float) -> Iterator[threading.Event]:
+    """Shut the socket after so long; the event says whether it was."""
+    late = threading.Event()
+
+    def cut() -> None:
+        late.set()
+        with contextlib.suppress(OSError):
+            # Not the TLS socket's own: that one forgets its TLS while another thread reads.
+            socket.socket.shutdown(secured, socket.SHUT_RDWR)
+
+    timer = threading.Timer(seconds, cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield late
+    finally:
+        timer.cancel()
 
 
 def _connected(endpoint: Endpoint, limits: Limits) -> ssl.SSLSocket:
     plain = socket.create_connection((endpoint.host, endpoint.port), limits.connect)
     try:
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        secured = _context().wrap_socket(plain, server_hostname=endpoint.host)
+        secured = _context().wrap_socket(plain, server_hostname=endpoint.host, do_handshake_on_connect=False)
     except BaseException:
         plain.close()
         raise
+    with _cut_after(secured, limits.connect) as late:
+        try:
+            secured.do_handshake()
+        except BaseException as error:
+            secured.close()
+            if late.is_set():
+                raise TimeoutError from error
+            raise
     secured.settimeout(limits.silence)
     return secured
 

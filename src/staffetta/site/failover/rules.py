@@ -114,7 +114,7 @@ def same_key(ok: bool) -> Check:
 
 def reached(backup: Endpoint, problem: str) -> Check:
     """Whether the new backup answered."""
-    detail = f"Nothing usable answers at {backup}: {problem}"
+    detail = f"The new backup is not to be had: {problem}"
     return _check(CheckName.REACHED, not problem, f"An appliance answers at {backup}.", detail)
 
 
@@ -124,7 +124,7 @@ def reverse_reached(reverse: Endpoint, problem: str) -> Check:
         CheckName.REVERSE,
         not problem,
         f"The new backup reaches this appliance at {reverse}.",
-        f"The new backup does not reach this appliance at {reverse}: {problem}",
+        f"The new backup does not come back to this appliance: {problem}",
     )
 
 

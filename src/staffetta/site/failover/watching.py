@@ -1,5 +1,6 @@
 """Looking at the peer: every second while there is a relationship, and once before a starting primary serves."""
 
+import re
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -22,6 +23,7 @@ _log = get_logger(__name__)
 
 ACTOR: Final = "the pair's watch"
 _LIMITS: Final = Limits(connect=2.0, silence=3.0, whole=5.0)
+_LEAF: Final = re.compile(r"[0-9a-f]{64}")
 _NOTED: Final = timedelta(seconds=5)
 """What has not changed is written down this often, so that watching does not keep the disk busy."""
 
@@ -98,8 +100,9 @@ class Watch:
                 "peer_term": seen.term,
                 "peer_version": str(said.get("site_version", ""))[:64],
             }
-            if self._peer is not None and self._peer.leaf is not None:
-                values["peer_leaf"] = self._peer.leaf.hex()
+            # In the peer's own words: the kept connection still shows a certificate that was replaced meanwhile.
+            if leaf := _leaf(said):
+                values["peer_leaf"] = leaf
         changed = {name: value for name, value in values.items() if getattr(relationship, name) != value}
         due = relationship.looked_at is None or now - relationship.looked_at >= _NOTED
         first = said is not None and relationship.seen_at is None
@@ -190,6 +193,12 @@ def _seen(said: dict[str, Any], sent: datetime, got: datetime) -> Seen:
         return Seen(refusal="not-understood")
     apart = max(sent - at, at - got, timedelta(0))
     return Seen(role, term, apart=apart, taking_over=said.get("taking_over") is True)
+
+
+def _leaf(said: dict[str, Any]) -> str:
+    certificates = said.get("certificates")
+    first = certificates[0] if isinstance(certificates, list) and certificates else ""
+    return first if isinstance(first, str) and _LEAF.fullmatch(first) else ""
 
 
 def _with_time(seen: Seen, relationship: Relationship, now: datetime) -> Seen:

@@ -83,6 +83,11 @@ def slots_in_use() -> tuple[Slot, ...]:
     return rollout.in_use((Slot(row.client, row.version, row.since) for row in rows), utc_now())
 
 
+def is_upgrading(client: str) -> bool:
+    """Whether a client may update now; it is away for a moment when it restarts."""
+    return any(slot.client == client for slot in slots_in_use())
+
+
 def limit() -> int:
     """Return *Maximum simultaneous Jump Client upgrades*."""
     row = UpdateLimit.objects.first()

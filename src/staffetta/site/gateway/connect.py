@@ -13,6 +13,7 @@ from staffetta.site.accounts import service as accounts
 from staffetta.site.accounts.permissions import Allowed
 from staffetta.site.data.database import in_database
 from staffetta.site.fleet import service as fleet
+from staffetta.site.fleet import updates
 from staffetta.site.fleet.errors import ClientRevoked, ClientUnknown
 from staffetta.site.gateway.connection import Connection, serve
 from staffetta.site.gateway.errors import Elsewhere, Turned
@@ -270,10 +271,11 @@ class Connect:
                         console.connection.close(CloseCode.REFUSED, "may-not-start-sessions")
 
     async def _patience(self, client_id: str) -> float:
-        """How long to wait for a client: the database says whether somebody holds it at all."""
+        """How long to wait for a client: the database says whether somebody holds it, or it restarts just now."""
         summaries = await in_database(fleet.list_clients, client_id)
         online = any(summary.online for summary in summaries if summary.id == client_id)
-        return self._settings.arrival_seconds if online else 0.0
+        expected = online or await in_database(updates.is_upgrading, client_id)
+        return self._settings.arrival_seconds if expected else 0.0
 
 
 def _unanswered(client_id: str, now: datetime) -> tuple[SessionFacts, ...]:

@@ -42,13 +42,14 @@ class Joining:
         if not isinstance(attach, messages.Attach):
             raise Turned(CloseCode.NOT_PROVEN, "attach-expected", "The first message must be an attach.")
         ticket = self._proven(connection, attach)
-        if not (self._signer.serves or await in_database(support.is_probe, ticket.session)):
+        probe = ticket.about is None and await in_database(support.is_probe, ticket.session)
+        if not (self._signer.serves or probe):
             raise Elsewhere(self._signer.point())
         with bound(session=ticket.session, end=ticket.end.value, counter=attach.counter):
             number = await self._attach(connection, ticket, attach)
             if number is None:
                 return
-            if not self._signer.serves:  # the role has changed while it came in
+            if not (self._signer.serves or probe):  # the role has changed while it came in
                 self._sessions.move(ELSEWHERE, ticket.session)
             try:
                 async for message in connection.received():

@@ -32,9 +32,8 @@ PREFIX: Final = "/pair/v1/"
 BODY_LIMIT: Final = 8 * 1024**2
 OPEN_BODY_LIMIT: Final = 16 * 1024
 ANSWERS_AT_ONCE: Final = 2
-ATTEMPTS: Final = 12
 ATTEMPT_SECONDS: Final = 60.0
-"""So many messages of establishing are answered in so many seconds; one attempt is two."""
+"""So many messages of establishing as the settings say are answered in so many seconds."""
 
 _BODY_SECONDS: Final = 20.0
 _WAIT_SECONDS: Final = 15.0
@@ -67,8 +66,12 @@ class TooOften(GatewayError, Refused):
 class PairDoor:
     """The handler of everything below ``/pair/v1/``. ``certificate`` says (hex) what a connection without one shows."""
 
-    def __init__(self, certificate: Callable[[], str], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, certificate: Callable[[], str], attempts: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """``attempts``: how many messages of establishing are answered in ``ATTEMPT_SECONDS``."""
         self._certificate = certificate
+        self._most_attempts = attempts
         self._clock = clock
         self._establishing = asyncio.Semaphore(1)
         self._greeting = asyncio.Semaphore(1)
@@ -132,7 +135,7 @@ class PairDoor:
         now = self._clock()
         while self._attempts and now - self._attempts[0] >= ATTEMPT_SECONDS:
             self._attempts.popleft()
-        if len(self._attempts) >= ATTEMPTS:
+        if len(self._attempts) >= self._most_attempts:
             raise TooOften("Establishing was tried too often; wait a minute and try again.")
         self._attempts.append(now)
 

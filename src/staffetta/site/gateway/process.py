@@ -271,7 +271,7 @@ class Gateway:
         app.router.add_get("/client/connect", self._connect.handle)
         app.router.add_get("/client/session", self._joining.handle)
         self._requests.add_to(app)
-        PairDoor(self._certificates.sha256).add_to(app)
+        PairDoor(self._certificates.sha256, self._limits.establish_attempts).add_to(app)
         app.router.add_route("*", "/appliance", self._to_appliance)
         app.router.add_route("*", "/appliance/{rest:.*}", self._to_appliance)
         app.router.add_route("*", "/{path:.*}", self._pages.handle)

@@ -259,6 +259,7 @@ def _over(sessions: frozenset[str]) -> dict[str, str]:
     revoked = fleet.revoked_among({facts.client_id for facts in real})
     disabled = {rep for rep in {facts.rep_id for facts in real} if not accounts.may(rep, Allowed.START_SESSIONS)}
     over = {session: _end_reason(session) for session in sessions - going_on.keys()}
+    over |= support.ended_elsewhere(going_on.keys())
     over |= {facts.id: "rep-not-allowed" for facts in real if facts.rep_id in disabled}
     over |= {facts.id: CLIENT_REVOKED for facts in real if facts.client_id in revoked}
     return over

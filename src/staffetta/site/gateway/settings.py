@@ -43,3 +43,7 @@ class GatewaySettings:
     sign_ins_at_once: int = 2
     """Enrolments and sign-ins worked on at the same time; more wait. Hashing a password keeps a database thread busy,
     and there are four of them: sessions must not wait for passwords."""
+
+    establish_attempts: int = 12
+    """How many messages of establishing a pair are answered in a minute; one attempt is two. Nobody has proven
+    anything before, and each costs a database thread a moment."""

@@ -4,7 +4,7 @@ Every event of a session's story is a record in the same transaction, so a kille
 probe's session leaves no record: it is outside reports, sync and licences.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -24,7 +24,7 @@ from staffetta.site.fleet import service as fleet
 from staffetta.site.fleet.errors import ClientRevoked, ClientUnknown
 from staffetta.site.fleet.models import GatewayProcess, JumpClient
 from staffetta.site.support.errors import BadAttach, Fenced, SessionOver, SessionRefused, SessionUnknown
-from staffetta.site.support.models import AttachedEnd, LiveSession, SessionSegment, SessionTransfer
+from staffetta.site.support.models import AttachedEnd, LiveSession, SessionReport, SessionSegment, SessionTransfer
 from staffetta.site.support.pauses import Before, pause_before
 from staffetta.site.support.reports import ATTACHED, DETACHED, ENDED, OPENED, SEGMENT, TAKEN_UP, TRANSFERRED
 from staffetta.wire import messages
@@ -234,6 +234,12 @@ def live_sessions() -> tuple[SessionFacts, ...]:
     """Return the sessions that have not ended, oldest first; probes are among them, marked."""
     rows = LiveSession.objects.filter(ended_at=None).prefetch_related("ends").order_by("opened_at", "id")
     return tuple(_facts(row) for row in rows)
+
+
+def ended_elsewhere(sessions: Collection[str]) -> dict[str, str]:
+    """Return which of these the other appliance has ended, and why: its record says so, whatever goes on here."""
+    ended = SessionReport.objects.filter(pk__in=sessions, ended_at__isnull=False)
+    return dict(ended.values_list("pk", "end_reason"))
 
 
 def count_live_sessions() -> int:

@@ -1,10 +1,14 @@
-"""Errors of ours that a view lets through become a page with the error's sentence and status, or JSON for programs."""
+"""Errors of ours become pages with their sentence and status; pages that a backup has no use for say where to go."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
 from django.utils.deprecation import MiddlewareMixin
 from django.utils.translation import gettext as _
 
 from staffetta.kernel.errors import StaffettaError
+from staffetta.site.data import identity
 from staffetta.ui.errors import trouble
 
 
@@ -18,3 +22,30 @@ class ErrorsAsPages(MiddlewareMixin):
         if request.path.endswith(".json"):
             return JsonResponse({"code": exception.code, "message": exception.message}, status=exception.http_status)
         return trouble(request, exception.http_status, _("That cannot be done"), exception.message)
+
+
+EDITING: Final = frozenset({"fleet", "management", "accounts"})
+"""The apps whose pages edit configuration."""
+
+READING: Final = frozenset({"accounts:mine", "management:audit-log", "fleet:clients-json"})
+"""Pages of theirs that a backup has too."""
+
+
+class BackupPages(MiddlewareMixin):
+    """On a backup, a page that edits configuration says that it is found on the primary (F2)."""
+
+    def process_view(
+        self,
+        request: HttpRequest,
+        view: Callable[..., HttpResponseBase],
+        args: tuple[Any, ...],
+        keywords: Mapping[str, Any],
+    ) -> HttpResponseBase | None:
+        """Answer in place of such a page; who is not signed in is asked to do so first."""
+        match = request.resolver_match
+        if match is None or not EDITING & set(match.app_names) or match.view_name in READING:
+            return None
+        if not request.user.is_authenticated or identity.role().serves:
+            return None
+        sentence = _("This appliance is the backup of a failover pair. This page is on the primary.")
+        return trouble(request, 409, _("Not on the backup"), sentence)

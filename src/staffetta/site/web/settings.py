@@ -85,14 +85,26 @@ globals().update(
     )
 )
 
+
+def _edits() -> bool:
+    # Models can be imported only once the apps that this file names are loaded.
+    from staffetta.site.data import identity
+
+    return identity.role().serves
+
+
 STAFFETTA_FACE = Face(
+    edits=_edits,
     title=_("Remote support"),
     place=_place,
     version=STAFFETTA_VERSION,
     navigation=(
         Section(_("Status"), (Item(_("Information"), "web:information"),)),
         Section(_("My account"), (Item(_("Overview"), "accounts:mine"),)),
-        Section(_("Jump"), (Item(_("Jump Clients"), "fleet:clients", also=("fleet:tokens", "fleet:upgrades")),)),
+        Section(
+            _("Jump"),
+            (Item(_("Jump Clients"), "fleet:clients", also=("fleet:tokens", "fleet:upgrades"), everywhere=False),),
+        ),
         Section(
             _("Users & security"),
             (
@@ -101,6 +113,7 @@ STAFFETTA_FACE = Face(
                     "accounts:users",
                     Allowed.MANAGE_USERS.full,
                     also=("accounts:user", "accounts:new-user", "accounts:reset-password"),
+                    everywhere=False,
                 ),
             ),
         ),
@@ -116,7 +129,10 @@ STAFFETTA_FACE = Face(
                     "management:file-store",
                     Allowed.MANAGE_FILES.full,
                     also=("management:upload",),
+                    everywhere=False,
                 ),
+                Item(_("Security"), "failover:security", Allowed.MANAGE_FAILOVER.full),
+                Item(_("Failover"), "failover:pair", Allowed.MANAGE_FAILOVER.full, also=("failover:job",)),
                 Item(_("Audit log"), "management:audit-log", Allowed.VIEW_AUDIT_LOG.full),
             ),
         ),
@@ -133,7 +149,11 @@ INSTALLED_APPS = [
     "staffetta.site.failover",
     "staffetta.site.web",
 ]
-MIDDLEWARE = [*globals()["MIDDLEWARE"], "staffetta.site.web.middleware.ErrorsAsPages"]
+MIDDLEWARE = [
+    *globals()["MIDDLEWARE"],
+    "staffetta.site.web.middleware.ErrorsAsPages",
+    "staffetta.site.web.middleware.BackupPages",
+]
 ROOT_URLCONF = "staffetta.site.web.urls"
 ASGI_APPLICATION = "staffetta.site.web.asgi.application"
 

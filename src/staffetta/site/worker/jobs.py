@@ -12,12 +12,10 @@ from django.conf import settings
 from staffetta.kernel.log import get_logger
 from staffetta.site.accounts.models import Account
 from staffetta.site.accounts.sessions import SessionStore
-from staffetta.site.backup import work
-from staffetta.site.data import blobs
+from staffetta.site.backup.work import sweep as sweep_backup_work
+from staffetta.site.data import blobs, identity
 from staffetta.site.failover import job_service as pair_jobs
 from staffetta.site.failover import service as failover
-from staffetta.site.failover.errors import FailoverError, NoRelationship
-from staffetta.site.failover.sync import service as sync
 from staffetta.site.processes.tasks import prune_snapshots
 from staffetta.site.support import service as support
 from staffetta.site.support.models import LiveSession
@@ -44,7 +42,7 @@ def jobs(limits: WorkerSettings) -> tuple[Job, ...]:
     """Return every job of the worker."""
     return (
         Job("expire-sessions", limits.expire_sessions_seconds, expire_sessions),
-        Job("data-sync", limits.data_sync_seconds, data_sync),
+        Job("data-sync", limits.data_sync_seconds, failover.sync_round),
         Job("watch-peer", limits.watch_peer_seconds, failover.look),
         Job("pair-job", limits.pair_job_seconds, pair_jobs.run),
         Job("pair-work", limits.pair_job_seconds, pair_jobs.work),
@@ -53,20 +51,11 @@ def jobs(limits: WorkerSettings) -> tuple[Job, ...]:
 
 
 def expire_sessions(now: datetime) -> None:
-    """End sessions whose ends have both been gone longer than they dial."""
+    """End sessions whose ends have both been gone longer than they dial; on a backup they are the primary's to end."""
+    if not identity.role().serves:
+        return
     for session in support.expire_silent(now):
         _log.info("session ended: both ends were gone too long", extra={"session": session})
-
-
-def data_sync(now: datetime) -> None:
-    """One round of data-sync, if there is a relationship; what hinders it stands in the row that pages show."""
-    try:
-        with failover.peer() as other:
-            sync.pull(other)
-    except NoRelationship:
-        return
-    except FailoverError as error:
-        _log.info("data-sync: %s", error.message)
 
 
 def tidy(now: datetime) -> None:
@@ -77,5 +66,5 @@ def tidy(now: datetime) -> None:
     LiveSession.objects.filter(probe=True, opened_at__lt=now - PROBES_KEPT).delete()
     if swept := blobs.sweep(now - LEFTOVERS_KEPT):
         _log.info("removed what killed processes left in the file store", extra={"files": swept})
-    work.sweep()
+    sweep_backup_work()
     prune_snapshots(Path(settings.STAFFETTA_SITE_FOLDER) / "snapshots")

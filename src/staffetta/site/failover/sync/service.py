@@ -67,8 +67,11 @@ def pull(peer: Peer, *, final: bool = False) -> SyncResult:
     return result
 
 
-def established() -> None:
-    """A relationship has just been established: a primary merges before its backup may take anything over."""
+def begin_reign() -> None:
+    """This appliance has just become primary: it merges what the other has before its backup may take anything over.
+
+    In the caller's transaction.
+    """
     _note(reconciled=False, asked_at=utc_now(), error="")
 
 

@@ -1,0 +1,134 @@
+"""Management > Security and Management > Failover, and what a backup does not show."""
+
+from collections.abc import Callable
+
+import pytest
+from django.conf import settings
+from django.test import Client
+from django.utils import timezone
+
+from staffetta.site.accounts.models import Account
+from staffetta.site.accounts.permissions import Allowed
+from staffetta.site.data.models import SiteInstance
+from staffetta.site.data.roles import Role
+from staffetta.site.failover import identity, service
+from staffetta.site.failover.models import Relationship
+
+SECURITY = "/login/management/security"
+FAILOVER = "/login/management/failover"
+
+
+@pytest.fixture
+def browser(admin: Account) -> Client:
+    """The administrator, signed in."""
+    client = Client()
+    client.force_login(admin)
+    return client
+
+
+def become(role: Role) -> None:
+    """This appliance's role, with a relationship that holds."""
+    SiteInstance.objects.update(role=role)
+    now = timezone.now()
+    Relationship.objects.create(
+        peer_origin="other", peer_key=b"k" * 32, peer_host="b.example.org", peer_port=443, own_host="a.example.org",
+        own_port=443, peer_leaf="0" * 64, established_at=now, seen_at=now, looked_at=now,
+    )  # fmt: skip
+
+
+@pytest.mark.req("F1")
+def test_the_key_is_generated_here_and_entered_there(browser: Client) -> None:
+    assert "No key is set yet" in browser.get(SECURITY).content.decode()
+    browser.post(f"{SECURITY}/generate")
+    key = service.preshared_key()
+    assert key is not None
+    assert key in browser.get(SECURITY).content.decode()
+    refused = browser.post(SECURITY, {"key": "too short"})
+    assert refused.status_code == 400
+    assert service.preshared_key() == key, "a refused key changes nothing"
+    assert browser.post(SECURITY, {"key": key.lower()}).status_code == 302
+    assert service.preshared_key() == key
+
+
+@pytest.mark.req("F1")
+def test_the_page_is_not_configured_at_first_and_names_the_shared_host(browser: Client) -> None:
+    page = browser.get(FAILOVER).content.decode()
+    assert "Failover is not configured." in page
+    assert "New backup site connection details" in page
+    assert "Reverse connection details to this primary site" in page
+    assert settings.STAFFETTA_SHARED_HOST in page
+
+
+@pytest.mark.req("F1")
+def test_each_failed_check_is_named_and_the_fields_keep_what_was_entered(
+    browser: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The certificate lies in an appliance's folder, and this site has none.
+    monkeypatch.setattr(identity, "shown_leaf", lambda: (b"l" * 32, ("localhost",)))
+    service.set_preshared_key(None, "admin")
+    details = {"backup_host": "127.0.0.9", "backup_port": 9, "reverse_host": "127.0.0.8", "reverse_port": 9}
+    answer = browser.post(f"{FAILOVER}/establish", details)
+    assert answer.status_code == 409
+    page = answer.content.decode()
+    assert 'data-check="backup-reached" data-state="failed"' in page
+    assert 'value="127.0.0.9"' in page
+    shared = browser.post(f"{FAILOVER}/establish", {**details, "backup_host": settings.STAFFETTA_SHARED_HOST})
+    assert 'data-check="not-the-shared-name" data-state="failed"' in shared.content.decode()
+    wrong = browser.post(f"{FAILOVER}/establish", {**details, "backup_host": "not a host"})
+    assert wrong.status_code == 400
+
+
+@pytest.mark.req("F4")
+def test_a_backup_says_whose_it_is_and_can_become_primary(browser: Client) -> None:
+    become(Role.BACKUP)
+    page = browser.get(FAILOVER).content.decode()
+    assert "This appliance is the backup of b.example.org:443." in page
+    assert "Pull a data-sync from b.example.org:443 while becoming primary" in page
+    refused = browser.post(f"{FAILOVER}/become-primary", {"with_sync": "on"})
+    assert refused.status_code == 503, "nobody answers there, so there is no last data-sync"
+    assert SiteInstance.objects.get().role == Role.BACKUP
+    assert browser.post(f"{FAILOVER}/become-primary", {}).status_code == 302
+    assert SiteInstance.objects.get().role == Role.PRIMARY
+
+
+@pytest.mark.req("F4")
+def test_a_break_keeps_the_details_for_the_next_time(browser: Client) -> None:
+    become(Role.PRIMARY)
+    browser.post(f"{FAILOVER}/break")
+    assert SiteInstance.objects.get().role == Role.ALONE
+    page = browser.get(FAILOVER).content.decode()
+    assert 'value="b.example.org"' in page
+    assert 'value="a.example.org"' in page
+
+
+@pytest.mark.req("F2")
+def test_pages_that_make_no_sense_on_a_backup_are_not_there(browser: Client) -> None:
+    become(Role.BACKUP)
+    page = browser.get("/login/status/information").content.decode()
+    for gone in ("/login/users", "/login/files", "/login/jump-clients"):
+        assert f'href="{gone}"' not in page
+        assert browser.get(gone).status_code == 409
+    for there in (FAILOVER, SECURITY, "/login/reports/sessions", "/login/audit-log"):
+        assert f'href="{there}"' in page
+        assert browser.get(there).status_code == 200
+    assert Client().get("/login/users").status_code == 302, "a stranger is asked to sign in, and told nothing"
+
+
+@pytest.mark.req("F1", "S12")
+def test_only_who_manages_failover_may(person: Callable[..., Account]) -> None:
+    client = Client()
+    client.force_login(person("rita", Allowed.VIEW_REPORTS))
+    for path in (SECURITY, FAILOVER, f"{FAILOVER}/upgrade"):
+        assert client.get(path).status_code == 403
+    for path in ("sync", "become-primary", "break", "establish", "upgrade"):
+        assert client.post(f"{FAILOVER}/{path}").status_code == 403
+    client.force_login(person("anna", Allowed.MANAGE_FAILOVER))
+    assert client.get(FAILOVER).status_code == 200
+
+
+@pytest.mark.req("F12")
+def test_an_upgrade_that_cannot_be_is_explained_before_it_begins(browser: Client) -> None:
+    become(Role.BACKUP)
+    page = browser.get(f"{FAILOVER}/upgrade")
+    assert page.status_code == 409
+    assert "begin the upgrade on the primary" in page.content.decode()

@@ -1,0 +1,287 @@
+"""The journal of a pair job's commands, its storage and its holds, over the site's own tables."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings as configured
+
+from staffetta.kernel.clock import utc_now
+from staffetta.kernel.errors import Unavailable
+from staffetta.kernel.ids import new_id
+from staffetta.site.data import identity
+from staffetta.site.data.models import SiteInstance
+from staffetta.site.data.roles import Role
+from staffetta.site.failover import (
+    commands,
+    holds,
+    job_effects,
+    job_look,
+    job_record,
+    job_service,
+    job_store,
+    rules,
+)
+from staffetta.site.failover.answers import ANSWERS, Asked
+from staffetta.site.failover.errors import StaleTerm
+from staffetta.site.failover.job_command import Command, UnderWay, Verb
+from staffetta.site.failover.job_errors import BadPairJob, Fenced, NoSuchPairJob, NotNow
+from staffetta.site.failover.job_record import PairJobRecord, Targets
+from staffetta.site.failover.job_states import JobState, Step
+from staffetta.site.failover.models import PairCommand, PairJob, Relationship
+
+pytestmark = [pytest.mark.django_db, pytest.mark.req("F7")]
+
+FOLDER = Path(configured.STAFFETTA_SITE_FOLDER)
+PEER = "peerpeerpeerpeerpeerpeerpe"
+_HOLD = """
+import fcntl, sys
+file = open(sys.argv[1], "ab")
+fcntl.flock(file, fcntl.LOCK_EX)
+sys.stdout.write("."); sys.stdout.flush(); sys.stdin.read()
+"""
+START = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings() -> Iterator[None]:
+    """The test database is a real file, in the folder that the settings have chosen."""
+    FOLDER.mkdir(mode=0o700, exist_ok=True)
+    yield
+    shutil.rmtree(FOLDER)
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, settings: Any) -> None:
+    settings.STAFFETTA_SITE_FOLDER = tmp_path
+
+
+@pytest.fixture
+def job(db: None) -> PairJobRecord:
+    """A job that the other appliance owns; this one is its backup B, role term 1."""
+    Relationship.objects.create(
+        peer_origin=PEER,
+        peer_key=b"k" * 32,
+        peer_host="peer",
+        peer_port=443,
+        own_host="own",
+        own_port=443,
+        peer_leaf="00",
+        established_at=START,
+    )
+    SiteInstance.objects.update(role=Role.BACKUP, role_term=1)
+    made = job_record.begin(
+        new_id(), a=PEER, b=identity.origin(), targets=Targets("2.0", "2.0"), actor="admin", now=START
+    )
+    job_service.receive(made, PEER)
+    return job_store.load(made.id)
+
+
+def told(job: PairJobRecord, verb: Verb, step: str = "suspend.1", term: int = 1, **arguments: str | int) -> Command:
+    return Command(job.id, step, term, PEER, verb, arguments)
+
+
+def test_a_repeated_command_is_answered_from_the_journal(job: PairJobRecord) -> None:
+    first = commands.execute(told(job, Verb.SUSPEND))
+    assert holds.suspended_by() == job.id
+    holds.resume(job.id)
+    assert commands.execute(told(job, Verb.SUSPEND)) == first
+    assert holds.suspended_by() is None, "it was executed twice"
+    commands.execute(told(job, Verb.SUSPEND, step="suspend.2"))
+    assert holds.suspended_by() == job.id
+
+
+def test_one_that_is_being_executed_is_told_so_and_one_that_was_killed_is_executed_again(
+    job: PairJobRecord, tmp_path: Path
+) -> None:
+    PairCommand.objects.create(job_id=job.id, step="suspend.1", verb="suspend", began_at=utc_now())
+    holding = subprocess.Popen(
+        [sys.executable, "-c", _HOLD, str(tmp_path / commands.LOCK)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert holding.stdout is not None and holding.stdout.read(1) == b"."
+    assert commands.execute(told(job, Verb.SUSPEND)) == UnderWay()
+    assert holds.suspended_by() is None
+    holding.kill()
+    holding.communicate()
+    assert not isinstance(commands.execute(told(job, Verb.SUSPEND)), UnderWay)
+    assert holds.suspended_by() == job.id
+
+
+def test_what_was_refused_is_not_journalled(job: PairJobRecord) -> None:
+    with pytest.raises(StaleTerm):
+        commands.execute(_take(job, 1))
+    assert not PairCommand.objects.exists()
+    commands.execute(_take(job, 2))
+    assert (identity.role(), identity.role_term()) == (Role.PRIMARY, 2)
+    commands.execute(replace(_take(job, 2), step="swing.2"))  # primary of that term already: done
+    assert (identity.role(), identity.role_term()) == (Role.PRIMARY, 2)
+
+
+def _take(job: PairJobRecord, term: int) -> Command:
+    return Command(job.id, "swing.1", 1, PEER, Verb.TAKE_PRIMARY, {"term": term})
+
+
+def test_a_backup_that_has_seen_a_later_term_refuses_an_earlier_promotion(job: PairJobRecord) -> None:
+    commands.execute(Command(job.id, "undo.1", 1, PEER, Verb.STEP_DOWN, {"term": 3}))
+    assert (identity.role(), identity.role_term()) == (Role.BACKUP, 3)
+    with pytest.raises(StaleTerm):
+        commands.execute(_take(job, 2))
+    assert identity.role() is Role.BACKUP
+
+
+def test_an_earlier_owner_is_refused_and_a_later_one_fences(job: PairJobRecord) -> None:
+    commands.execute(told(job, Verb.SUSPEND, term=4))
+    assert job_store.load(job.id).rank == (4, PEER)
+    with pytest.raises(Fenced):
+        commands.execute(told(job, Verb.RESUME, term=3))
+    assert holds.suspended_by() == job.id
+    with pytest.raises(Fenced):
+        job_service.receive(replace(job, revision=99), PEER)  # the document of the earlier term
+    with pytest.raises(Fenced):
+        job_service.steer_here(job.id, "pause", "admin")
+
+
+def test_commands_of_jobs_that_are_unknown_or_over_are_refused(job: PairJobRecord) -> None:
+    with pytest.raises(NoSuchPairJob):
+        commands.execute(Command(new_id(), "suspend.1", 1, PEER, Verb.SUSPEND))
+    over = job_record.abandoned(job, "over", START)
+    job_service.receive(replace(over, revision=2), PEER)
+    with pytest.raises(NotNow):
+        commands.execute(told(job, Verb.SUSPEND))
+
+
+def test_the_end_of_a_job_lets_go_of_everything_here(job: PairJobRecord) -> None:
+    commands.execute(told(job, Verb.SUSPEND))
+    commands.execute(told(job, Verb.HOLD_CLIENTS))
+    commands.execute(told(job, Verb.FREEZE, "final-sync.1", seconds=30))
+    assert (holds.suspended_by(), holds.clients_held_by(), holds.frozen_by()) == (job.id,) * 3
+    finished = replace(job, state=JobState.FINISHED, step=Step.DONE, ended=START, revision=2)
+    job_service.receive(finished, PEER)
+    assert (holds.suspended_by(), holds.clients_held_by(), holds.frozen_by()) == (None,) * 3
+    assert not identity.frozen()
+
+
+def test_a_freeze_ends_by_itself_and_has_a_longest(job: PairJobRecord) -> None:
+    commands.execute(told(job, Verb.FREEZE, "final-sync.1", seconds=30))
+    until = identity.frozen_until()
+    assert until is not None and until <= utc_now() + timedelta(seconds=30)
+    with pytest.raises(BadPairJob):
+        commands.execute(told(job, Verb.FREEZE, "final-sync.2", seconds=3600))
+    identity.freeze(utc_now() - timedelta(seconds=1))
+    assert holds.frozen_by() is None
+
+
+def test_work_is_taken_down_and_done_by_the_worker(job: PairJobRecord, monkeypatch: pytest.MonkeyPatch) -> None:
+    outcomes: list[Exception | job_effects.Done] = [
+        Unavailable("not now"),
+        NotNow("the probe failed"),
+        job_effects.Done("proved"),
+    ]
+
+    def probe(*_: object) -> job_effects.Done:
+        outcome = outcomes.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    monkeypatch.setattr(job_effects, "_EFFECTS", {**job_effects._EFFECTS, Verb.PROBE: probe})
+    asked = told(job, Verb.PROBE, "probe-b.1")
+    assert commands.execute(asked) == UnderWay()
+    commands.work(utc_now())  # what is unavailable is tried again
+    assert commands.execute(asked) == UnderWay()
+    commands.work(utc_now())
+    answer = commands.execute(asked)
+    assert not isinstance(answer, UnderWay) and not answer.ok and answer.sentence == "the probe failed"
+    again = told(job, Verb.PROBE, "probe-b.2")
+    commands.execute(again)
+    commands.work(utc_now())
+    assert job_look.own_facts(job.id).answer("probe-b.2", "probe") == commands.execute(again)
+    assert outcomes == []
+
+
+def test_a_document_is_stored_whole_and_only_forwards(job: PairJobRecord) -> None:
+    later = replace(job_record.step_done(job, "8 checks passed.", START + timedelta(seconds=2)), revision=2)
+    assert job_store.receive(later)
+    assert not job_store.receive(later)
+    assert job_store.load(job.id) == later
+    assert job_record.from_document(job_record.to_document(later)) == later
+    with pytest.raises(Fenced):
+        job_store.receive(job)
+    row = PairJob.objects.get()
+    assert [(one.step, one.appliance, one.state) for one in row.steps.order_by("number")] == [
+        ("preflight", "A+B", "done"),
+        ("backup", "A", "running"),
+    ]
+
+
+def test_only_the_pairs_own_jobs_are_taken_and_one_at_a_time(job: PairJobRecord) -> None:
+    other = replace(job, id=new_id())
+    with pytest.raises(NotNow):
+        job_service.receive(other, PEER)
+    with pytest.raises(BadPairJob):
+        job_service.receive(replace(other, a="stranger"), PEER)
+    with pytest.raises(BadPairJob):
+        ANSWERS["POST", "job"](Asked(PEER, body={"id": "x"}))
+
+
+def test_a_person_takes_a_job_over_and_the_peer_is_fenced(job: PairJobRecord) -> None:
+    taken = job_service.take_over(job.id, "admin")
+    assert (taken.owner, taken.term) == (identity.origin(), 2)
+    assert not job_store.is_told(taken)
+    with pytest.raises(Fenced):
+        commands.execute(told(job, Verb.SUSPEND))
+    paused = job_service.steer_here(job.id, "pause", "admin")
+    assert paused.state is JobState.PAUSED
+    assert job_service.steer_here(job.id, "resume", "admin").state is JobState.RUNNING
+    assert job_service.steer_here(job.id, "undo", "admin").state is JobState.UNDOING
+
+
+def test_an_owner_that_was_overtaken_stores_nothing(job: PairJobRecord) -> None:
+    taken = job_service.take_over(job.id, "admin")
+    job_service.steer_here(job.id, "pause", "admin")
+    assert job_store.save(replace(taken, sentence="from before the pause")) is None
+    assert job_store.load(job.id).state is JobState.PAUSED
+
+
+def test_answers_tell_commands_and_facts_as_json(job: PairJobRecord) -> None:
+    answer = ANSWERS["POST", "command"]
+    body = {"job": job.id, "step": "suspend.1", "term": 1, "verb": "suspend", "args": {}}
+    assert answer(Asked(PEER, body=body)) == {
+        "state": "done",
+        "ok": True,
+        "sentence": "The role's automatic behaviour is off.",
+        "value": "",
+    }
+    facts = answer(Asked(PEER, body={**body, "verb": "facts"}))
+    assert isinstance(facts, dict)
+    assert facts["facts"]["suspended_by"] == job.id
+    assert facts["facts"]["base"] is None  # there is no base here
+    with pytest.raises(BadPairJob):
+        answer(Asked(PEER, body={**body, "verb": "erase"}))
+
+
+def test_suspended_roles_follow_a_higher_term_and_do_nothing_else() -> None:
+    for verdict in rules.Verdict:
+        left = rules.suspended(rules.Finding(verdict, (rules.Alarm.SILENT,)))
+        follows = verdict in (rules.Verdict.STEP_DOWN, rules.Verdict.FOLLOW)
+        assert left == rules.Finding(verdict if follows else rules.Verdict.STAY)
+
+
+def test_backups_are_kept_three_deep_and_encrypted_when_a_password_is_given(job: PairJobRecord, tmp_path: Path) -> None:
+    for number in range(4):
+        commands.execute(told(job, Verb.BACKUP, f"backup.{number}"))
+        (folder := tmp_path / "backups").mkdir(exist_ok=True)
+        (folder / f"pair-upgrade-2020010{number}T000000Z-x.backup").write_bytes(b"old")
+    for _ in range(4):
+        commands.work(utc_now())
+    kept = sorted(folder.iterdir())
+    assert len(kept) == 3
+    assert kept[-1].stat().st_mode & 0o777 == 0o600
+    answer = commands.execute(told(job, Verb.BACKUP, "backup.0"))
+    assert not isinstance(answer, UnderWay) and answer.ok and "MB" in answer.sentence

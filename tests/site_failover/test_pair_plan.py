@@ -1,0 +1,262 @@
+"""The plan of a pair upgrade as a table: facts in, decision out; the pre-flight, each check by name."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from staffetta.kernel.states import advance
+from staffetta.site.data.roles import Role
+from staffetta.site.failover import job_record, preflight
+from staffetta.site.failover.job_errors import NotReady
+from staffetta.site.failover.job_facts import (
+    Again,
+    Answered,
+    ApplianceFacts,
+    BaseFacts,
+    Do,
+    Facts,
+    GiveUp,
+    InstallFact,
+    InstallState,
+    Limits,
+    Need,
+    OfferFact,
+    StepDone,
+    Undo,
+    Wait,
+)
+from staffetta.site.failover.job_record import PairJobRecord, StepRecord, Targets
+from staffetta.site.failover.job_states import PAIR_JOB, JobEvent, JobState, Side, Step, StepState
+from staffetta.site.failover.plan import plan
+
+pytestmark = pytest.mark.req("F7")
+
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+LIMITS = Limits()
+OFFERS = (OfferFact("base-2", "base", "2.0", True), OfferFact("site-2", "site", "2.0", False, ("Base 2.0 first.",)))
+
+
+def base(**more: Any) -> BaseFacts:
+    values: dict[str, Any] = {"base_version": "1.0", "site_version": "1.0", "shared": "released", "offers": OFFERS}
+    values |= {"granted_until": NOW + timedelta(hours=1)}
+    return BaseFacts(**(values | more))
+
+
+def appliance(side: Side, **more: Any) -> ApplianceFacts:
+    values: dict[str, Any] = {
+        "origin": side.value,
+        "host": f"host-{side.lower()}",
+        "role": Role.PRIMARY if side is Side.A else Role.BACKUP,
+        "term": 1,
+        "site_version": "1.0",
+        "time": NOW,
+        "base": base(shared="held" if side is Side.A else "released"),
+        "related": True,
+        "covers_shared_name": True,
+        "shared_name": "support.example.com",
+        "sync_finished": NOW,
+    }
+    return ApplianceFacts(**(values | more))
+
+
+A, B = appliance(Side.A, sessions_live=3), appliance(Side.B)
+# After the swing, with everything done.
+OVER_A = replace(A, role=Role.BACKUP, term=2, site_version="2.0", base=base(site_version="2.0", base_version="2.0"))
+OVER_B = replace(
+    B, role=Role.PRIMARY, term=2, site_version="2.0", base=base(site_version="2.0", base_version="2.0", shared="held")
+)
+
+
+def facts(a: ApplianceFacts | None = A, b: ApplianceFacts | None = B, **more: Any) -> Facts:
+    return Facts(**({"a": a, "b": b, "now": NOW} | more))
+
+
+def at(step: Step, state: JobState = JobState.RUNNING, attempt: int = 1, **more: Any) -> PairJobRecord:
+    job = job_record.begin("job", a="A", b="B", targets=Targets("2.0", "2.0"), actor="admin", now=NOW)
+    steps = (StepRecord(step, StepState.RUNNING, attempt, NOW),)
+    return replace(job, step=step, state=state, steps=steps, **more)
+
+
+def test_the_table_holds_together() -> None:
+    assert PAIR_JOB.check() == []
+    assert set(PAIR_JOB.states) == set(JobState)
+    assert set(PAIR_JOB.events) == set(JobEvent)
+    assert advance(PAIR_JOB, JobState.NEEDS_A_PERSON, JobEvent.RESUMED) is JobState.RUNNING
+
+
+@pytest.mark.req("F7", "U9")
+def test_the_preflight_names_every_check_and_shows_the_live_sessions() -> None:
+    found = preflight.checks("job", Targets("2.0", "2.0"), facts(), LIMITS)
+    assert all(one.ok for one in found), found
+    assert {one.name for one in found} == {
+        *("relationship", "roles", "data-sync", "clocks", "certificate", "shared address"),
+        *(f"{what} on {side}" for what in ("base", "site", "grant", "no other job") for side in "AB"),
+    }
+    decision = plan(at(Step.PREFLIGHT), facts())
+    assert isinstance(decision, StepDone) and "Sessions live now: 3" in decision.evidence
+
+
+@pytest.mark.parametrize(
+    ("name", "broken", "need"),
+    [
+        ("relationship", facts(b=replace(B, related=False)), None),
+        ("roles", facts(b=replace(B, term=2)), None),
+        ("roles", facts(a=replace(A, role=Role.ALONE)), None),
+        ("data-sync", facts(b=replace(B, sync_finished=None)), Need.NOTHING),
+        ("data-sync", facts(b=replace(B, behind=4)), Need.NOTHING),
+        ("data-sync", facts(b=replace(B, sync_finished=NOW - timedelta(seconds=90))), Need.NOTHING),
+        ("data-sync", facts(b=replace(B, sync_error="disk full")), Need.NOTHING),
+        ("clocks", facts(clock_difference=2.5), None),
+        ("clocks", facts(b=replace(B, base=base(clock_problem="An hour slow."))), None),
+        ("certificate", facts(b=replace(B, covers_shared_name=False)), None),
+        ("shared address", facts(b=replace(B, base=base(shared="disabled"))), None),
+        ("shared address", facts(b=replace(B, base=base(shared="held"))), None),
+        ("base on A", facts(a=replace(A, base=None)), Need.BASE),
+        ("site on B", facts(b=replace(B, base=base(offers=OFFERS[:1]))), None),
+        ("base on B", facts(b=replace(B, base=base(base_version="3.0"))), None),
+        ("site on A", facts(a=replace(A, base=base(shared="held", base_version="2.0"))), None),
+        ("base on A", facts(a=replace(A, base=base(offers=(replace(OFFERS[0], eula_missing=True), OFFERS[1])))), None),
+        ("grant on B", facts(b=replace(B, base=base(granted_until=None))), Need.GRANT),
+        ("grant on A", facts(a=replace(A, base=base(granted_until=NOW))), Need.GRANT),
+        ("grant on A", facts(a=replace(A, base=base(grant_job="another"))), Need.GRANT),
+        ("no other job on B", facts(b=replace(B, other_job="The pair job x")), None),
+        ("no other job on A", facts(a=replace(A, base=base(install="The install of base 2.0"))), None),
+        ("peer", facts(b=None), Need.PEER),
+    ],
+)
+def test_the_preflight_names_what_is_wrong(name: str, broken: Facts, need: Need | None) -> None:
+    bad = [one for one in preflight.checks("job", Targets("2.0", "2.0"), broken, LIMITS) if not one.ok]
+    assert [(one.name, one.need) for one in bad if one.name == name] == [(name, need)], bad
+    assert all(one.detail for one in bad)
+    decision = plan(at(Step.PREFLIGHT), broken)
+    assert isinstance(decision, Undo if any(one.need is None for one in bad) else Wait)
+
+
+def test_the_newest_that_both_can_have_is_chosen() -> None:
+    newer = OfferFact("site-3", "site", "3.0", True)
+    assert preflight.choose_targets(base(offers=(*OFFERS, newer)), base(), None) == Targets("2.0", "2.0")
+    assert preflight.choose_targets(base(), base(site_version="2.0", offers=OFFERS[:1]), None) == Targets("2.0", "2.0")
+    assert preflight.choose_targets(base(offers=OFFERS[1:]), base(offers=OFFERS[1:]), "2.0") == Targets("2.0", None)
+    for wanted, offers in (("3.0", OFFERS), (None, ())):
+        with pytest.raises(NotReady):
+            preflight.choose_targets(base(offers=offers), base(offers=offers), wanted)
+
+
+@pytest.mark.parametrize("step", [step for step in Step if step is not Step.DONE])
+@pytest.mark.parametrize("missing", Side)
+def test_nothing_is_asked_of_one_while_the_other_is_away(step: Step, missing: Side) -> None:
+    state = JobState.UNDOING if step is Step.UNDO else JobState.RUNNING
+    known = {"a": None, "b": OVER_B} if missing is Side.A else {"a": OVER_A, "b": None}
+    decision = plan(at(step, state), facts(**known, silent=12))
+    assert isinstance(decision, Wait) and decision.need is Need.PEER and "12 s" in decision.sentence
+
+
+def frozen(one: ApplianceFacts, seconds: float = 30) -> ApplianceFacts:
+    return replace(one, frozen_by="job", frozen_until=NOW + timedelta(seconds=seconds))
+
+
+SWING = tuple(Answered("swing.1", verb, True, "done") for verb in ("shared-hold", "shared-join"))
+FOURTH = tuple(replace(one, step="swing.4") for one in SWING)
+DOWN_A = replace(A, role=Role.BACKUP, term=2, answers=SWING[:1])
+JOINED_B = replace(B, answers=SWING[1:])
+ALL = tuple(Answered("swing.1", f"shared-{one}", True, "") for one in ("hold", "join", "turn", "leave", "settle"))
+
+
+@pytest.mark.req("F7", "F9")
+@pytest.mark.parametrize(
+    ("a", "b", "side", "verb", "term"),
+    [
+        (frozen(A), B, Side.A, "shared-hold", 2),
+        (frozen(replace(A, answers=SWING[:1])), B, Side.B, "shared-join", 2),
+        (frozen(replace(A, answers=SWING[:1])), JOINED_B, Side.A, "step-down", 2),
+        (frozen(DOWN_A), JOINED_B, Side.B, "take-primary", 2),
+        (DOWN_A, JOINED_B, Side.B, "take-primary", 2),  # once A has stepped down, the freeze no longer matters
+        (DOWN_A, replace(JOINED_B, role=Role.PRIMARY, term=2), Side.B, "shared-turn", 2),
+        (frozen(replace(OVER_A, answers=ALL)), replace(OVER_B, answers=ALL), Side.A, "thaw", None),
+    ],
+)
+def test_the_swing_goes_in_one_order(
+    a: ApplianceFacts, b: ApplianceFacts, side: Side, verb: str, term: int | None
+) -> None:
+    decision = plan(at(Step.SWING), facts(a, b))
+    assert isinstance(decision, Do)
+    assert (decision.side, decision.verb, dict(decision.arguments).get("term")) == (side, verb, term)
+
+
+@pytest.mark.parametrize(
+    ("job", "known", "expected"),
+    [
+        # Editing was possible again before A had stepped down: the final data-sync is not final any more.
+        (at(Step.SWING), facts(replace(A, answers=SWING[:1]), JOINED_B), Again),
+        (at(Step.SWING, attempt=4), facts(replace(A, answers=FOURTH), replace(B, answers=FOURTH)), Undo),
+        (at(Step.SWING), facts(DOWN_A, replace(JOINED_B, term=3)), Undo),
+        (at(Step.SWING), facts(DOWN_A, JOINED_B, tried=5, refusal="no"), Undo),
+        (at(Step.SWING), facts(replace(A, term=2), replace(B, role=Role.PRIMARY, term=2)), GiveUp),
+        (at(Step.SWING), facts(replace(OVER_A, answers=ALL), replace(OVER_B, answers=ALL)), StepDone),
+        (at(Step.SWING), facts(DOWN_A, replace(B, base=None)), Wait),
+        # Roles that somebody else has changed.
+        (at(Step.SYNC), facts(replace(A, role=Role.BACKUP), replace(B, role=Role.PRIMARY)), Undo),
+        (at(Step.PROBE_A), facts(replace(A, term=3), OVER_B), GiveUp),
+        # Who took over with an older document.
+        (at(Step.BACKUP), facts(DOWN_A, JOINED_B), Again),
+        # Clients.
+        (at(Step.RELEASE_CLIENTS), facts(replace(OVER_A, site_version="1.0"), OVER_B), GiveUp),
+        (at(Step.RELEASE_CLIENTS), facts(OVER_A, OVER_B), StepDone),
+        (at(Step.RELEASE_CLIENTS), facts(OVER_A, replace(OVER_B, held_by="job")), Do),
+        # Installs.
+        (at(Step.UPDATE_BASE_B), facts(), Do),
+        (at(Step.UPDATE_BASE_B), facts(b=replace(B, base=base(base_version="2.0"))), StepDone),
+        (at(Step.UPDATE_BASE_B), facts(b=replace(B, base=None)), Wait),
+        (at(Step.UPDATE_BASE_B), facts(b=replace(B, base=base(granted_until=NOW))), Wait),
+        (at(Step.UPDATE_BASE_B), facts(b=replace(B, base=base(offers=()))), Undo),
+        (at(Step.UPDATE_SITE_B), facts(b=replace(B, base=base(site_version="2.0"))), Do),  # the old one still answers
+        (at(Step.UPDATE_BASE_A), facts(replace(OVER_A, base=base(offers=())), OVER_B), Again),
+        (at(Step.UPDATE_BASE_A, attempt=3), facts(replace(OVER_A, base=base(offers=())), OVER_B), GiveUp),
+    ],
+)
+def test_decisions(job: PairJobRecord, known: Facts, expected: type) -> None:
+    assert isinstance(plan(job, known), expected), plan(job, known)
+
+
+@pytest.mark.parametrize(
+    ("state", "side", "expected"),
+    [
+        (InstallState.RUNNING, Side.B, Wait),
+        (InstallState.UNDONE, Side.B, Undo),
+        (InstallState.UNDONE, Side.A, Again),
+    ],
+)
+def test_an_install_is_waited_for_and_what_base_undid_is_undone_or_tried_again(
+    state: InstallState, side: Side, expected: type
+) -> None:
+    step = Step.UPDATE_SITE_B if side is Side.B else Step.UPDATE_SITE_A
+    install = (InstallFact(f"{step}.1", state, "at prove"),)
+    if side is Side.B:
+        known = facts(b=replace(B, installs=install))
+    else:
+        known = facts(replace(OVER_A, base=base(), installs=install), OVER_B)
+    decision = plan(at(step), known)
+    assert isinstance(decision, expected)
+    assert "at prove" in str(decision)
+
+
+def test_an_undo_gives_the_role_back_with_a_term_above_every_promotion_on_its_way() -> None:
+    job = at(Step.UNDO, JobState.UNDOING)
+    first = plan(job, facts(DOWN_A, JOINED_B))
+    assert isinstance(first, Do) and (first.side, first.verb, dict(first.arguments)) == (
+        Side.B,
+        "step-down",
+        {"term": 3},
+    )
+    second = plan(job, facts(DOWN_A, replace(JOINED_B, term=3)))
+    assert isinstance(second, Do)
+    assert (second.side, second.verb, dict(second.arguments)) == (Side.A, "take-primary", {"term": 3})
+
+
+def test_an_undo_leaves_clients_held_where_a_newer_version_stays() -> None:
+    newer = replace(B, site_version="2.0", held_by="job")
+    decision = plan(at(Step.UNDO, JobState.UNDOING), facts(b=newer))
+    assert isinstance(decision, StepDone) and "newer" in decision.evidence
+    assert isinstance(plan(at(Step.UNDO, JobState.UNDOING), facts(b=replace(B, held_by="job"))), Do)
