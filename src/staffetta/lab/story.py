@@ -5,6 +5,7 @@ import os
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -103,10 +104,11 @@ class Story(ABC):
         count = self.options.clients or self.clients
         password = admin.make_technician(technician)
         token = admin.installer_token(count)
-        self.computers = [
-            RemoteComputer.install(self.world, f"computer-{number}", token, self.published.root)
-            for number in range(1, count + 1)
-        ]
+        names = [f"computer-{number}" for number in range(1, count + 1)]
+        with ThreadPoolExecutor(2) as pool:
+            self.computers = list(
+                pool.map(lambda name: RemoteComputer.install(self.world, name, token, self.published.root), names)
+            )
         self.technician = Technician(appliance, technician, password, admin.identity())
         self.technician.sign_in()
         admin.limit_upgrades(self.at_once)
