@@ -149,10 +149,12 @@ class Follower:
         return 0.0
 
     def _question(self) -> UpdateQuestion:
-        failed = "" if self._updates is None else plan.unwanted(self._updates.progress, utc_now())
-        return UpdateQuestion(
-            self._client.id, self._role, self._version, platform_facts()["system"], failed=failed[:256]
-        )
+        system = platform_facts()["system"]
+        if self._updates is None:
+            # Without its id it is given no slot, which it would not use.
+            return UpdateQuestion("", self._role, self._version, system)
+        failed = plan.unwanted(self._updates.progress, utc_now())
+        return UpdateQuestion(self._client.id, self._role, self._version, system, failed=failed[:256])
 
     def _wanted(self, answer: UpdateAnswer) -> bool:
         """Whether to become the version of an answer; never an older one, nor one that has just failed here."""
