@@ -159,6 +159,8 @@ class Appliance:
         self.failing.discard(command.verb.value)
         if refused and command.verb not in WORK:
             raise NotNow(f"{command.verb} fails")
+        if not refused and (command.step, command.verb.value) in self.journal:
+            raise Broken(f"{command} is executed twice")
         value = "" if refused else self._effect(command)
         answer = Answered(command.step, command.verb.value, not refused, f"{command.verb} on {self.side}", value)
         self.journal[command.step, command.verb.value] = answer

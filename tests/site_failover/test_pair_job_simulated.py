@@ -178,6 +178,8 @@ def test_an_end_is_final_even_for_who_takes_over_without_knowing_of_it() -> None
     assert taken
     world.check_end()
     assert world.job.state is JobState.UNDONE
+    assert world.a.document is not None and world.a.document.owner == world.a.origin
+    assert world.a.document == world.b.document
     assert world.b.suspended_by is None
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import click
 
-from staffetta.cli.failover_site import json_option, on_jobs
+from staffetta.cli.failover_site import json_option, on_jobs, yes_option
 from staffetta.kernel.clock import utc_now
 from staffetta.kernel.errors import Conflict, NotFound
 
@@ -122,9 +122,12 @@ def undo_command(service: Any, actor: str, job: str | None) -> None:
 
 @click.command("take-over")
 @click.argument("job")
+@yes_option
 @on_jobs
-def take_over_command(service: Any, actor: str, job: str) -> None:
+def take_over_command(service: Any, actor: str, job: str, yes: bool) -> None:
     """Own JOB on this appliance from now on, because the other one, which owns it, is gone for good."""
+    if not yes:
+        click.confirm("The other appliance can do nothing for this job any more. Go on?", abort=True)
     _say(service.take_over(job, actor))
 
 

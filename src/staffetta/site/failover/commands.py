@@ -21,6 +21,7 @@ from staffetta.kernel.clock import utc_now
 from staffetta.kernel.errors import StaffettaError, Unavailable
 from staffetta.kernel.log import bound, get_logger
 from staffetta.site.failover import holds, job_effects, job_store
+from staffetta.site.failover.errors import WrongRole
 from staffetta.site.failover.job_command import WORK, Command, Reply, UnderWay, Verb
 from staffetta.site.failover.job_facts import Answered
 from staffetta.site.failover.job_record import PairJobRecord
@@ -99,7 +100,8 @@ def work(now: datetime) -> None:
     with bound(job=job.id):
         try:
             _journal(entry, True, job_effects.do(job, command))
-        except Unavailable as error:
+        except (Unavailable, WrongRole) as error:
+            # Also a new primary that has yet to join what its backup had: the next round finds it done.
             _log.info("work for the pair job is tried again: %s", error.message, extra={"verb": entry.verb})
         except StaffettaError as error:
             _log.warning("work for the pair job failed: %s", error.message, extra={"verb": entry.verb})

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+import httpx
 from django.conf import settings
 
 from staffetta.control.appliance import JobState as BaseJobState
@@ -32,12 +33,24 @@ _log = get_logger(__name__)
 _STATES: Final = {BaseJobState.COMMITTED: InstallState.COMMITTED, BaseJobState.UNDONE: InstallState.UNDONE}
 
 
-def site_door() -> SiteDoor:
+class _Door(SiteDoor):
+    """Asked in a thread of the gateway's database pool: a base that hangs must not take all of them."""
+
+    TIMEOUT = httpx.Timeout(12.0, connect=2.0)
+
+
+class _FactsDoor(SiteDoor):
+    """The same for what is asked every second."""
+
+    TIMEOUT = httpx.Timeout(4.0, connect=2.0)
+
+
+def site_door(kind: type[SiteDoor] = _Door) -> SiteDoor:
     """Return base's door for the site, to be closed by the caller. Raises ``Unavailable`` when there is none."""
     paths = settings.STAFFETTA_PATHS
     if paths is None:
         raise Unavailable("This site runs without an appliance: there is no base to ask.")
-    return SiteDoor(paths.site_door_socket)
+    return kind(paths.site_door_socket)
 
 
 def own_facts(job: str) -> ApplianceFacts:
@@ -98,7 +111,7 @@ def _base(job: str) -> tuple[BaseFacts | None, tuple[InstallFact, ...]]:
     """What base says, or None while it does not answer; the installs of this job as far as base tells."""
     begun = PairCommand.objects.filter(job_id=job, verb=Verb.BEGIN_INSTALL.value, ok=True).exclude(value="")
     try:
-        with site_door() as door:
+        with site_door(_FactsDoor) as door:
             facts = _facts(door.status())
             installs = tuple(_install(door, one) for one in begun)
     except StaffettaError as error:
