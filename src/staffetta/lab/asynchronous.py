@@ -214,10 +214,7 @@ class Asynchronous(Story):
         report.timeline += timeline.of_pair_job(self.job)
         for one in self.pair:
             report.timeline += timeline.of_installs(one.side, one.administrator.jobs(), now)
-        for session in report.sessions:
-            report.timeline += timeline.of_session(session)
-        for user in report.users:
-            report.timeline += timeline.of_user(user["name"], user)
+        self.draw_people()
 
     def where_to_look(self) -> str:
         """Return what a newcomer needs to look around in the world that stays up."""
