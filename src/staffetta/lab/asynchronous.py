@@ -132,6 +132,9 @@ class Asynchronous(Story):
         self._upgrade()
         seconds = time.monotonic() - started
         self._tell_steps(self.job)
+        if self.carriage is None:
+            raise LabFailure(f"The command never showed the step {CARRY_FROM}, at which the file was to set out.")
+        self.carriage.begin_no_more()
         for one in self.pair:
             for program in ("base", "site"):
                 self.wait_gone(one.appliance, program, self.before[one.side, program])
@@ -211,8 +214,7 @@ class Asynchronous(Story):
 
     def leave(self) -> str:
         """The technician finishes: each session is compared key by key, the file by its hash."""
-        if self.carriage is None:
-            raise LabFailure(f"The command never showed the step {CARRY_FROM}, at which the file was to set out.")
+        assert self.carriage is not None
         self.report.sessions += [work.finish(self.admin) for work in self.work]
         self.report.sessions.append(self.carriage.finish(self.admin))
         return f"{len(self.report.sessions)} sessions compared"
