@@ -24,6 +24,7 @@ from releases.served import served
 from staffetta.base.setup import NewAppliance, initialise
 from staffetta.control.appliance import ApplianceControl, ApplianceRefused, EventKind, InstallEvent, JobState
 from staffetta.control.paths import AppliancePaths
+from staffetta.control.site_door import SiteDoor
 from staffetta.kernel.clock import utc_now
 from staffetta.kernel.errors import Unavailable
 from staffetta.packages import Kind
@@ -282,3 +283,28 @@ def test_a_keeper_killed_in_mid_update_finishes_it_by_itself(live: LiveBase) -> 
     assert follow(live, job)[-1].state is JobState.COMMITTED
     assert str((live.paths.releases("base") / "current").readlink()) == "1.1"
     assert live.page() == 200
+
+
+@pytest.mark.req("U10")
+def test_an_appliance_laid_out_before_there_was_a_site_door_gets_one(publisher: Publisher) -> None:
+    base = LiveBase(publisher, "http://127.0.0.1:1")
+    try:
+        config = base.paths.keeper / "config.json"
+        fields = json.loads(config.read_text())
+        fields["sockets"] = [one for one in fields["sockets"] if one["name"] != "site-door"]
+        config.write_text(json.dumps(fields))
+        base.start()
+
+        def answered() -> bool:
+            try:
+                with SiteDoor(base.paths.site_door_socket) as door:
+                    return door.status().name == "one"
+            except (ApplianceRefused, Unavailable):
+                return False
+
+        wait_until(answered, 60, "the site door answers")
+        assert base.paths.site_door_socket.stat().st_mode & 0o777 == 0o660
+        assert base.paths.site_door_socket.stat().st_gid == base.paths.site.stat().st_gid
+        assert "site-door" in (base.paths.keeper / "state.json").read_text(), "keeper opens it from now on"
+    finally:
+        base.close()

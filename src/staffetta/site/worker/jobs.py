@@ -13,7 +13,7 @@ from staffetta.kernel.log import get_logger
 from staffetta.site.accounts.models import Account
 from staffetta.site.accounts.sessions import SessionStore
 from staffetta.site.backup.work import sweep as sweep_backup_work
-from staffetta.site.data import blobs, identity
+from staffetta.site.data import blobs
 from staffetta.site.failover import job_service as pair_jobs
 from staffetta.site.failover import service as failover
 from staffetta.site.processes.tasks import prune_snapshots
@@ -51,9 +51,7 @@ def jobs(limits: WorkerSettings) -> tuple[Job, ...]:
 
 
 def expire_sessions(now: datetime) -> None:
-    """End sessions whose ends have both been gone longer than they dial; on a backup they are the primary's to end."""
-    if not identity.role().serves:
-        return
+    """End sessions whose ends have both been gone longer than they dial."""
     for session in support.expire_silent(now):
         _log.info("session ended: both ends were gone too long", extra={"session": session})
 
