@@ -48,8 +48,8 @@ def test_the_longest_pause_counts_what_never_came() -> None:
     assert longest_pause([], [], end=9.0) == 0.0
 
 
-def test_pauses_that_overlap_are_one() -> None:
-    assert pauses([0.0, 1.0, 1.1, 5.0], [0.05, 1.5, 1.6, 5.01], end=9.0, least=0.1) == [(1.0, pytest.approx(0.6))]
+def test_of_waits_that_overlap_the_longest_is_the_pause() -> None:
+    assert pauses([0.0, 1.0, 1.1, 5.0], [0.05, 1.5, 1.7, 5.01], end=9.0, least=0.1) == [(1.1, pytest.approx(0.6))]
     assert pauses([0.0, 1.0], [0.05], end=9.0, least=0.1) == [(1.0, 8.0)]
     assert gaps([1.0, 1.05, 4.0], least=0.1) == [(1.05, pytest.approx(2.95))]
 

@@ -54,3 +54,19 @@ def test_the_whole_matrix(process: str, tmp_path: Path) -> None:
     survived(report)
     assert {kill["process"] for kill in report["kills"]} == {process}
     assert len(report["kills"]) >= 50
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3000)
+@pytest.mark.req("U10", "F7")
+def test_the_pair_job_is_killed_at_each_of_its_writes_and_ends(tmp_path: Path) -> None:
+    """Of both appliances, each write of the pair job once, before and after; the process drawn from a seed."""
+    seed = random.randrange(10**6)
+    fault = ("--break", "kill-any@pair.every.both", "--seed", str(seed))
+    status, report, output = run_lab(tmp_path / "report.json", *fault, story="asynchronous", seconds=2900)
+    assert status == 0, f"seed {seed}\n{output}"
+    assert report["upgrades"][-1]["state"] == "finished", f"seed {seed}"
+    assert all(one["error"] for one in report["upgrades"] if one["state"] == "undone"), f"seed {seed}"
+    assert {kill["appliance"] for kill in report["kills"]} == {"A", "B"}, f"seed {seed}"
+    for session in report["sessions"]:
+        assert (session["ended"], session["lost"], session["doubled"]) == (False, 0, 0), f"seed {seed}"

@@ -65,7 +65,7 @@ def test_the_page_shows_both_appliances_and_the_swing(told: Asynchronous) -> Non
 
 
 @pytest.mark.req("F5")
-@pytest.mark.parametrize(("kind", "key"), [("copy", "doubled"), ("lose", "only_a")])
+@pytest.mark.parametrize(("kind", "key"), [("lose", "only_a"), ("copy", "doubled")])
 def test_one_record_copied_or_deleted_turns_the_report_red(told: Asynchronous, kind: str, key: str) -> None:
     told.pair.stop(told.pair.b)
     before = told.pair.same(told.seen, seconds=0)["records"][key]

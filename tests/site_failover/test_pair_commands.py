@@ -1,8 +1,11 @@
 """The journal of a pair job's commands, its storage and its holds, over the site's own tables."""
 
+import json
 import shutil
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -15,6 +18,7 @@ from django.conf import settings as configured
 from staffetta.kernel.clock import utc_now
 from staffetta.kernel.errors import Unavailable
 from staffetta.kernel.ids import new_id
+from staffetta.kernel.journal import GATE_VARIABLE
 from staffetta.site.data import identity
 from staffetta.site.data.models import SiteInstance
 from staffetta.site.data.roles import Role
@@ -285,3 +289,32 @@ def test_backups_are_kept_three_deep_and_encrypted_when_a_password_is_given(job:
     assert kept[-1].stat().st_mode & 0o777 == 0o600
     answer = commands.execute(told(job, Verb.BACKUP, "backup.0"))
     assert not isinstance(answer, UnderWay) and answer.ok and "MB" in answer.sentence
+
+
+class Gate:
+    """Lets everything pass, and remembers it."""
+
+    def __init__(self, path: Path) -> None:
+        self.passed: list[dict[str, Any]] = []
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(path))
+        self._listener.listen()
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self) -> None:
+        while True:
+            connection, _ = self._listener.accept()
+            with connection, connection.makefile() as lines:
+                self.passed.append(json.loads(lines.readline()))
+                connection.sendall(b"go\n")
+
+
+@pytest.mark.req("U10")
+def test_each_write_passes_the_gate_before_and_after(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = Gate(tmp_path / "gate.sock")
+    monkeypatch.setenv(GATE_VARIABLE, str(tmp_path / "gate.sock"))
+    made = job_record.begin(new_id(), a="a", b="b", targets=Targets("2.0"), actor="admin", now=utc_now())
+    job_store.add(made, None)
+    job_store.change(made.id, lambda job: job_record.step_done(job, "all well", utc_now()))
+    told = [(one["when"], one["entry"]["program"], one["entry"]["job"], one["entry"]["step"]) for one in gate.passed]
+    assert told == [(when, "pair", made.id, Step.PREFLIGHT.value) for when in ("before", "after")] * 2

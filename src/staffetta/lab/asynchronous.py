@@ -3,6 +3,7 @@
 A is the primary at first, B its backup. B is upgraded unseen and proven, takes the traffic and the role, and A follows.
 """
 
+import contextlib
 import shlex
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -16,14 +17,16 @@ from staffetta.lab.publisher import NEW, OLD
 from staffetta.lab.report import StepTaken
 from staffetta.lab.site import Carriage, SiteAdministrator, Work
 from staffetta.lab.story import Options, Story
-from staffetta.lab.world import LabFailure, World
+from staffetta.lab.world import LabFailure, World, wait_until
 
 MEGABYTES: Final = 200
 MEGABYTES_A_SECOND: Final = 4.0
 """The file is under way for 50 seconds, and so while the traffic moves."""
 CARRY_FROM: Final = "update-site"
 """The step of the pair job at which the file sets out: the site of B is being upgraded, the swing is next."""
-JOB_SECONDS: Final = 600.0
+JOB_SECONDS: Final = 900.0
+KILLED_SECONDS: Final = 1800.0
+"""So long the upgrade may take, and if processes are killed on purpose meanwhile."""
 
 
 class Asynchronous(Story):
@@ -126,12 +129,12 @@ class Asynchronous(Story):
         if self.gate:
             self.gate.armed = True
         started = time.monotonic()
-        self._watch_job()
+        self._upgrade()
         seconds = time.monotonic() - started
-        self.job = self.pair.jobs()[0]
-        self._tell_job(self.job, seconds)
-        if self.job["state"] != "finished":
-            raise LabFailure(f"The pair job ended {self.job['state']}: {self.job['error'] or self.job['sentence']}")
+        self._tell_steps(self.job)
+        if self.carriage is None:
+            raise LabFailure(f"The command never showed the step {CARRY_FROM}, at which the file was to set out.")
+        self.carriage.begin_no_more()
         for one in self.pair:
             for program in ("base", "site"):
                 self.wait_gone(one.appliance, program, self.before[one.side, program])
@@ -140,32 +143,70 @@ class Asynchronous(Story):
             raise LabFailure(f"After the upgrade the roles of A and B are {roles}.")
         return f"both run {NEW} after {seconds:.1f} s, B is primary; the old generations' processes are gone"
 
-    def _watch_job(self) -> None:
-        """Start the pair job and show what its command prints until it ends."""
+    def _upgrade(self) -> None:
+        """Bring the pair job to its end.
+
+        Where processes are killed on purpose it may end undone, and is begun again, or wait for a person, who resumes
+        it.
+        """
+        deadline = time.monotonic() + (KILLED_SECONDS if self.gate else JOB_SECONDS)
+        command: tuple[str, ...] = ("upgrade", "--asynchronous", "--watch")
+        while True:
+            ended = self._show("failover", *command)
+            self.job = wait_until("the pair job to be told", self._newest_job, 120, every=1.0)
+            if self.job["state"] in ("finished", "undone"):
+                self._note_end(self.job)
+            if self.job["state"] == "finished":
+                return
+            if self.gate is None or time.monotonic() > deadline:
+                why = self.job["error"] or self.job["sentence"]
+                raise LabFailure(f"The pair job is {self.job['state']} (the command ended with {ended}): {why}")
+            if self.job["state"] == "undone":
+                command = ("upgrade", "--asynchronous", "--watch")
+                self._grant_again()
+            elif self.job["state"] == "needs-a-person":
+                self._show("failover", "resume", self.job["id"])
+                command = ("watch", self.job["id"])
+            else:
+                command = ("watch", self.job["id"])
+            time.sleep(1.0)
+
+    def _newest_job(self) -> dict[str, Any] | None:
+        """Return the newest pair job; where processes are killed nobody may answer at this very moment."""
+        try:
+            return next(iter(self.pair.jobs()), None)
+        except LabFailure:
+            return None
+
+    def _grant_again(self) -> None:
+        """A grant is for one upgrade."""
+        for one in self.pair:
+            with contextlib.suppress(LabFailure):  # it is killed just now; the job will say what it lacks
+                one.appliance.control("grant-pair-upgrade")
+
+    def _show(self, *arguments: str) -> int:
+        """Run a command on A and show what it prints, live; return how it ended. The file sets out at its moment."""
         program = self.world.start(
-            "failover-upgrade",
-            [
-                *self.world.staffetta, "failover", "upgrade", "--asynchronous", "--watch", "--appliance",
-                str(self.pair.a.appliance.folder),
-            ],
+            "-".join(arguments[:2]),
+            [*self.world.staffetta, *arguments, "--appliance", str(self.pair.a.appliance.folder)],
             pipe=True,
-        )  # fmt: skip
+        )
         assert program.process.stdout is not None
         for raw in program.process.stdout:
             line = raw.decode(errors="replace").rstrip()
             self.world.say(f"    {line}")
             if CARRY_FROM in line and self.carriage is None:
                 self.carriage = self.technician.carry("computer-2", MEGABYTES, MEGABYTES_A_SECOND)
-        if program.process.wait(JOB_SECONDS):
-            raise LabFailure(f"`staffetta failover upgrade` ended with {program.process.returncode}: {program.tail()}")
-        if self.carriage is None:
-            raise LabFailure(f"The command never showed the step {CARRY_FROM}, at which the file was to set out.")
+        return program.process.wait(60)
 
-    def _tell_job(self, job: dict[str, Any], seconds: float) -> None:
-        """Put the pair job's own steps into the report."""
+    def _note_end(self, job: dict[str, Any]) -> None:
+        seconds = timeline.moment(job["ended"]) - timeline.moment(job["started"])
         self.report.upgrades.append(
             {"kind": "pair", "version": NEW, "state": job["state"], "seconds": round(seconds, 2), "error": job["error"]}
         )
+
+    def _tell_steps(self, job: dict[str, Any]) -> None:
+        """Put the pair job's own steps into the report."""
         for step in job["steps"]:
             began = timeline.moment(step["started"])
             took = StepTaken(step["step"], step["appliance"], step["seconds"] or 0.0, step["evidence"], round(began, 3))
@@ -173,8 +214,9 @@ class Asynchronous(Story):
 
     def leave(self) -> str:
         """The technician finishes: each session is compared key by key, the file by its hash."""
-        for work in (*self.work, *([self.carriage] if self.carriage else ())):
-            self.report.sessions.append(work.finish(self.admin))
+        assert self.carriage is not None
+        self.report.sessions += [work.finish(self.admin) for work in self.work]
+        self.report.sessions.append(self.carriage.finish(self.admin))
         return f"{len(self.report.sessions)} sessions compared"
 
     def follow(self) -> str:
@@ -214,10 +256,7 @@ class Asynchronous(Story):
         report.timeline += timeline.of_pair_job(self.job)
         for one in self.pair:
             report.timeline += timeline.of_installs(one.side, one.administrator.jobs(), now)
-        for session in report.sessions:
-            report.timeline += timeline.of_session(session)
-        for user in report.users:
-            report.timeline += timeline.of_user(user["name"], user)
+        self.draw_people()
 
     def where_to_look(self) -> str:
         """Return what a newcomer needs to look around in the world that stays up."""

@@ -51,17 +51,20 @@ def longest_gap(succeeded_at: Sequence[float]) -> float:
 
 
 def pauses(sent_at: Sequence[float], echoed_at: Sequence[float], end: float, least: float) -> list[tuple[float, float]]:
-    """Return when the typist waited for ``least`` seconds or more, as (begin, seconds); waits that overlap are one."""
+    """Return the waits of ``least`` seconds or more for an echo, as (begin, seconds).
+
+    Keys typed while another wait goes on wait for the same thing: of those the longest wait counts.
+    """
     echoes = [*echoed_at, *[end] * (len(sent_at) - len(echoed_at))]
     found: list[tuple[float, float]] = []
     for typed, echo in zip(sent_at, echoes, strict=False):
-        if echo - typed < least:
+        wait = echo - typed
+        if wait < least:
             continue
         if found and typed <= sum(found[-1]):
-            begin, seconds = found[-1]
-            found[-1] = (begin, max(seconds, echo - begin))
+            found[-1] = max(found[-1], (typed, wait), key=lambda one: one[1])
         else:
-            found.append((typed, echo - typed))
+            found.append((typed, wait))
     return found
 
 

@@ -16,7 +16,7 @@ AXIS: Final = 34
 LEAST: Final = 2.0
 """What is too short to be seen is drawn this wide."""
 LETTER: Final = 6.6
-"""Width of a letter: a text that does not fit into its bar is only in the bar's title."""
+"""Width of a letter: of a text that does not fit, only what stands before its colon is in the bar, or nothing."""
 STEPS: Final = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600)
 ABOVE: Final = ("pause", "gap", "failure", "swing")
 """Kinds drawn over the others of their lane."""
@@ -71,8 +71,9 @@ def _span(span: Span, row: int, begin: float, end: float) -> str:
     bar = (
         f'<rect class="{span.kind}" x="{left:.1f}" y="{y:.0f}" width="{width:.1f}" height="{BAR}" rx="2">{title}</rect>'
     )
-    if span.kind in WITH_TEXT and len(span.text) * LETTER < width - 8:
-        bar += f'<text class="on-{span.kind}" x="{left + 5:.1f}" y="{y + BAR - 6:.0f}">{escape(span.text)}</text>'
+    said = next((text for text in (span.text, span.text.partition(":")[0]) if len(text) * LETTER < width - 8), "")
+    if span.kind in WITH_TEXT and said:
+        bar += f'<text class="on-{span.kind}" x="{left + 5:.1f}" y="{y + BAR - 6:.0f}">{escape(said)}</text>'
     return bar
 
 

@@ -196,12 +196,8 @@ class Single(Story):
 
     def _draw(self) -> None:
         """Put what happened when on the report's timeline."""
-        report = self.report
-        report.timeline += timeline.of_installs("A", self.administrator.jobs(), time.time())
-        for session in report.sessions:
-            report.timeline += timeline.of_session(session)
-        for user in report.users:
-            report.timeline += timeline.of_user(user["name"], user)
+        self.report.timeline += timeline.of_installs("A", self.administrator.jobs(), time.time())
+        self.draw_people()
 
     def where_to_look(self) -> str:
         """Return what a newcomer needs to look around in the world that stays up."""

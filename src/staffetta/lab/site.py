@@ -4,6 +4,7 @@ import json
 import math
 import re
 import shutil
+import signal
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -304,6 +305,10 @@ class Carriage:
     def noted(self) -> list[dict[str, Any]]:
         """Return the console's own notes of the sessions so far."""
         return read_notes(self.events)
+
+    def begin_no_more(self) -> None:
+        """Let the file under way be the last."""
+        self.program.process.send_signal(signal.SIGTERM)
 
     def finish(self, admin: SiteAdministrator) -> dict[str, Any]:
         """Let the file under way come to its end; return the account, with generations, resumes and what was noted."""

@@ -8,7 +8,7 @@ from staffetta.lab.single import Single
 from staffetta.lab.story import Story
 
 STORIES: Final[dict[str, type[Story]]] = {story.name: story for story in (Asynchronous, Single)}
-DEFAULT: Final = "single"
+DEFAULT: Final = "asynchronous"
 
 
 def story_named(name: str) -> type[Story]:

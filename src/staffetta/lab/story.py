@@ -165,9 +165,17 @@ class Story(ABC):
             "most_at_once": most_at_once(spans),
             "versions": dict(Counter(str(one["version"]) for one in found["clients"])),
         }
-        for computer in self.computers:
-            self.report.timeline += timeline.of_computer(computer.name, computer.upgrade_spans())
         return f"{self.report.fleet['updated']} of {len(found['clients'])} Jump Clients are on {NEW}"
+
+    def draw_people(self) -> None:
+        """Put sessions, Jump Clients and users on the report's timeline."""
+        report = self.report
+        for session in report.sessions:
+            report.timeline += timeline.of_session(session)
+        for computer in self.computers:
+            report.timeline += timeline.of_computer(computer.name, computer.upgrade_spans())
+        for user in report.users:
+            report.timeline += timeline.of_user(user["name"], user)
 
     def see_novelties(self, page: str, appliances: tuple[Appliance, ...]) -> str:
         """Assert what the newer release brings: migration, synced field, capability, visible change."""

@@ -42,13 +42,13 @@ def of_session(session: Mapping[str, Any]) -> Iterator[Span]:
 def of_installs(side: str, jobs: Sequence[Mapping[str, Any]], until: float) -> Iterator[Span]:
     """Yield an appliance's site releases and its install jobs, from what its list of jobs says."""
     ended = sorted(((moment(job["ended"]), job) for job in jobs if job["ended"]), key=lambda pair: pair[0])
+    sites = [(at, job["version"]) for at, job in ended if (job["kind"], job["state"]) == ("site", "committed")]
+    for (at, version), (later, _) in pairwise([*sites, (until, "")]):
+        yield Span(f"{side}: site", "version", at, later - at, f"site {version}")
     for at, job in ended:
         began = moment(job["started"])
         how = "" if job["state"] == "committed" else f" ({job['state']})"
         yield Span(f"{side}: steps", "step", began, at - began, f"install {job['kind']} {job['version']}{how}")
-    sites = [(at, job["version"]) for at, job in ended if (job["kind"], job["state"]) == ("site", "committed")]
-    for (at, version), (later, _) in pairwise([*sites, (until, "")]):
-        yield Span(f"{side}: site", "version", at, later - at, f"site {version}")
 
 
 def of_pair_job(job: Mapping[str, Any]) -> Iterator[Span]:

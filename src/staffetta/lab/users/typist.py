@@ -27,7 +27,7 @@ NOISE = re.compile(rb"\x1b\][^\x07]*\x07|\r\n\[staffetta\] [^\r\n]*\r\n")
 """What the console itself writes into the terminal: its title, and a line when a pause is long."""
 START_SECONDS = 30.0
 LAST_ECHO_SECONDS = 20.0
-LEAST_PAUSE = 0.1
+LEAST_PAUSE = 0.15
 """Seconds from a key to its echo that are worth showing."""
 MOST_TOLD = 50
 

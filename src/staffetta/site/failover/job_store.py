@@ -1,12 +1,14 @@
 """Pair jobs in the database: loaded and stored as whole documents, each change fenced by rank and revision."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Final
 
 from django.db import transaction
 
 from staffetta.kernel.ids import ID_PATTERN
+from staffetta.kernel.journal import gate_from_environment
 from staffetta.site.data.secrets import Secret
 from staffetta.site.failover.job_errors import BadPairJob, Fenced, NoSuchPairJob, NotNow
 from staffetta.site.failover.job_record import PairJobRecord, StepRecord, Targets
@@ -46,7 +48,7 @@ def to_look_after() -> PairJobRecord | None:
 
 def add(job: PairJobRecord, password: bytes | None) -> None:
     """Store a new job. Raises ``NotNow`` while another one has not ended."""
-    with transaction.atomic():
+    with _gated(job.id, job.step), transaction.atomic():
         _refuse_second(job.id)
         _write(job, told="")
         if password is not None:
@@ -55,7 +57,7 @@ def add(job: PairJobRecord, password: bytes | None) -> None:
 
 def change(job: str, how: Callable[[PairJobRecord], PairJobRecord]) -> PairJobRecord:
     """Change the stored job in one transaction and return its next revision."""
-    with transaction.atomic():
+    with _gated(job, load(job).step), transaction.atomic():
         after = how(load(job))
         after = replace(after, revision=after.revision + 1)
         _write(after)
@@ -64,7 +66,7 @@ def change(job: str, how: Callable[[PairJobRecord], PairJobRecord]) -> PairJobRe
 
 def save(job: PairJobRecord) -> PairJobRecord | None:
     """Store the owner's next revision; None when the stored job is no longer the one that ``job`` was made from."""
-    with transaction.atomic():
+    with _gated(job.id, job.step), transaction.atomic():
         kept = load(job.id)
         if kept.revision != job.revision or kept.rank > job.rank or kept.state.ended:
             return None
@@ -80,7 +82,7 @@ def receive(job: PairJobRecord) -> bool:
     """
     if not ID_PATTERN.fullmatch(job.id):
         raise BadPairJob("That is not the id of a pair job.")
-    with transaction.atomic():
+    with _gated(job.id, job.step), transaction.atomic():
         row = PairJob.objects.filter(pk=job.id).first()
         if row is not None:
             kept = _record(row)
@@ -126,6 +128,18 @@ def backup_password(job: str) -> bytes | None:
 def forget_password(job: str) -> None:
     """Remove the password: the backup is made, or the job has ended."""
     PairJob.objects.filter(pk=job).update(backup_password=None)
+
+
+@contextlib.contextmanager
+def _gated(job: str, step: Step) -> Iterator[None]:
+    """Let a crash test's gate, if one listens, see each write of a job before it begins and after its commit."""
+    gate = gate_from_environment()
+    entry = {"type": "job", "program": "pair", "job": job, "step": step.value}
+    if gate is not None:
+        gate.pass_through("pair", "before", entry)
+    yield
+    if gate is not None:
+        gate.pass_through("pair", "after", entry)
 
 
 def _mark(job: PairJobRecord) -> str:

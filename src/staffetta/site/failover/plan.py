@@ -268,7 +268,7 @@ def _swing(job: PairJobRecord, a: ApplianceFacts, b: ApplianceFacts, facts: Fact
         asked = _do(Side.A, "thaw", f"{a.host} is no longer read-only for this job.", facts, limits)
         return asked or _failed(job, facts.refusal, limits)
     moved = "there is no shared address to move" if none else f"{b.host} holds the shared address"
-    return StepDone(f"{b.host} is primary, term {b.term}; {moved}; sessions live: {a.sessions_live + b.sessions_live}.")
+    return StepDone(f"{b.host} is primary, term {b.term}; {moved}; sessions live: {b.sessions_live}.")
 
 
 def _shared(
