@@ -12,7 +12,7 @@ ARGS ?=
 
 demo: $(READY)   ## run the main job and leave it running to look at
 	@scripts/system-packages demo
-	@$(BIN)/staffetta lab single $(ARGS)
+	@$(BIN)/staffetta lab asynchronous $(ARGS)
 
 test: check      ## every test that CI runs
 	@scripts/system-packages test
