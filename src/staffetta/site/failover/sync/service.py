@@ -3,10 +3,14 @@
 The backup pulls configuration and live state from the primary. Records and blobs go both ways: each side pulls.
 """
 
+import fcntl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
+
+from django.conf import settings
 
 from staffetta.kernel.clock import utc_now
 from staffetta.kernel.errors import StaffettaError
@@ -19,6 +23,30 @@ from staffetta.site.failover.sync import blobs, configuration, records
 
 BLOB_SECONDS: Final = 5.0
 """How long one round goes on fetching blobs, so that records and configuration do not wait for a large one."""
+
+
+LOCK: Final = "data-sync.lock"
+
+
+class _Pace:
+    """Comparing all documents costs time in proportion to their number: at most a tenth of it is spent on that."""
+
+    def __init__(self) -> None:
+        self._began = self._next = 0.0
+
+    def due(self) -> bool:
+        """Whether the pause after the last comparison is over."""
+        return time.monotonic() >= self._next
+
+    def __enter__(self) -> None:
+        self._began = time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        now = time.monotonic()
+        self._next = now + 9 * (now - self._began)
+
+
+_PACE: Final = _Pace()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +66,23 @@ class SyncResult:
 
 
 def pull(peer: Peer, *, final: bool = False) -> SyncResult:
-    """One round. ``final``: the last before traffic moves: it does not end before every blob is here.
+    """One round; one at a time on this appliance, whoever asks. ``final``: it does not end before every blob is here.
 
     Raises what hindered it (``PeerUnreachable``, ``PeerRefused``, ``WrongRole``, a full disk); the row says so too.
     """
+    with (Path(settings.STAFFETTA_SITE_FOLDER) / LOCK).open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        return _round(peer, final)
+
+
+def _round(peer: Peer, final: bool) -> SyncResult:
+    asked = _asked()
     _note(started_at=utc_now())
     try:
         changed = 0
-        if identity.role() is Role.BACKUP:
-            changed = configuration.pull(peer, Sync.CONFIG) + configuration.pull(peer, Sync.LIVE)
+        if identity.role() is Role.BACKUP and (final or asked or _PACE.due()):
+            with _PACE:
+                changed = configuration.pull(peer, Sync.CONFIG) + configuration.pull(peer, Sync.LIVE)
         elif identity.role() is Role.PRIMARY and not _reconciled():
             # Records first: revocations among them hold whatever the merge decides.
             records.pull(peer)
@@ -77,6 +113,12 @@ def begin_reign() -> None:
 
 def _reconciled() -> bool:
     return SyncState.objects.filter(only=True, reconciled=True).exists()
+
+
+def _asked() -> bool:
+    """Whether somebody has asked for a round since the last one began."""
+    row = SyncState.objects.filter(only=True).exclude(asked_at=None).first()
+    return row is not None and (row.started_at is None or row.asked_at is None or row.asked_at >= row.started_at)
 
 
 def _go_on(final: bool) -> Callable[[], bool]:
