@@ -1,8 +1,8 @@
 """The vendor's part of the story: an older and a newer release of base and of site, signed, published and served.
 
-The older release is the source tree; the newer is the same tree with a small overlay that adds what makes upgrades
-hard: a migration, a wire capability, a visible change. An *unhealthy* newer site crashes, hangs, or answers but fails
-its probe.
+The older release is the source tree, or the release before it (`lab.previous`); the newer is the source tree with a
+small overlay that adds what makes upgrades hard: a migration, a wire capability, a visible change. An *unhealthy* newer
+site crashes, hangs, or answers but fails its probe.
 """
 
 import socket
@@ -47,10 +47,11 @@ class Publisher:
 
     def _build(self, kind: str, version: str, *more: str) -> Path:
         output = self._packages / f"{kind}-{version}.tar.zst"
+        source = self._world.older.source if version == OLD else self._world.source
         if kind != "client":
-            more = ("--eula", str(self._world.source / "EULA.txt"), *more)
+            more = ("--eula", str(source / "EULA.txt"), *more)
         self._world.run(
-            "vendor", "build", "--kind", kind, "--version", version, "--source", str(self._world.source),
+            "vendor", "build", "--kind", kind, "--version", version, "--source", str(source),
             "--output", str(output), "--cache", str(self._cache), "--level", "3", *more,
         )  # fmt: skip
         return output
