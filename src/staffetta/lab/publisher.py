@@ -101,6 +101,14 @@ class Publisher:
         self._publish(*sites)
         return self._serve(self._bundle("base", OLD))
 
+    def publish_older(self) -> Published:
+        """Build only the older releases and the client inside the site, sign them and start the update server."""
+        self._world.run("vendor", "init", "--repository", str(self.repository), "--keys", str(self._keys))
+        with ThreadPoolExecutor(2) as pool:
+            self._publish(*pool.map(lambda kind: self._build(kind, OLD), ("client", "base")))
+        self._publish(self._build("site", OLD, "--client-bundle", str(self._bundle("client", OLD))))
+        return self._serve(self._bundle("base", OLD))
+
     def publish_more(self, kind: str, version: str, *, unhealthy: str = "") -> None:
         """Publish one more release of ``kind`` with the newer release's overlay, or an unhealthy one of the site."""
         folder = self._world.folder
