@@ -1,4 +1,4 @@
-"""`python -m bench`: measures in a world of its own, writes docs/performance.md, removes the world.
+"""`python -m bench`: measures in worlds of its own, writes docs/performance.md, removes the worlds.
 
 Exit status 0 when all that was asked for was measured, 1 when something could not be, 2 for wrong options.
 """
@@ -13,11 +13,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from bench import requests_failed, session_pause
+from bench import pair_pause, requests_failed, session_pause, sync_age
 from bench.document import Circumstances, Section, renew
+from bench.pair_stage import PairStage
 from bench.stage import Stage
 from staffetta.kernel.clock import utc_now
 from staffetta.kernel.errors import StaffettaError, Unavailable
@@ -25,42 +27,66 @@ from staffetta.lab.world import World
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 DOCUMENT: Final = ROOT / "docs" / "performance.md"
-NUMBERS: Final[dict[str, Callable[[Stage, int], Section]]] = {
-    "N1": requests_failed.measure,
-    "N2": session_pause.measure,
-}
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A world of its own, and what is measured in it, in order."""
+
+    stage: Callable[[World, Path], Stage | PairStage]
+    numbers: dict[str, Callable[[Any, int], Section]]
+
+
+SCENES: Final = (
+    Scene(Stage, {"N1": requests_failed.measure, "N2": session_pause.measure}),
+    Scene(PairStage, {"N2-pair": pair_pause.measure, "N12": sync_age.measure}),
+)
+NUMBERS: Final = [number for scene in SCENES for number in scene.numbers]
 
 
 def main() -> int:
     """Measure what the options name; each number is written as soon as it is known."""
     given = _options()
-    world = World(_say, [str(Path(sys.executable).with_name("staffetta"))], ROOT)
     _end_in_time(given.minutes)
     try:
-        stage = Stage(world, ROOT / ".cache" / "builds")
-        _say("The world is set up:")
-        stage.set_up()
-        for number in given.only:
-            _say(f"{number} is measured:")
-            _write(NUMBERS[number](stage, given.updates))
-    except (StaffettaError, OSError, subprocess.SubprocessError) as error:
-        sys.stderr.write(f"Could not measure: {error}\n")
-        _keep_logs(world)
-        return 1
+        for scene in SCENES:
+            asked = [number for number in scene.numbers if number in given.only]
+            if asked and not _measure(scene, asked, given.updates):
+                return 1
     finally:
         signal.alarm(0)
-        world.close()
     _say(f"{DOCUMENT.relative_to(ROOT)} is written.")
     return 0
 
 
+def _measure(scene: Scene, asked: list[str], rounds: int) -> bool:
+    """Set the scene's world up and measure in it; say whether all that was asked for could be measured."""
+    world = World(_say, [str(Path(sys.executable).with_name("staffetta"))], ROOT)
+    try:
+        stage = scene.stage(world, ROOT / ".cache" / "builds")
+        _say("The world is set up:")
+        stage.set_up()
+        for number in asked:
+            _say(f"{number} is measured:")
+            _write(scene.numbers[number](stage, rounds))
+    except (StaffettaError, OSError, subprocess.SubprocessError) as error:
+        sys.stderr.write(f"Could not measure: {error}\n")
+        _keep_logs(world)
+        return False
+    finally:
+        world.close()
+    return True
+
+
 def _options() -> argparse.Namespace:
     def numbers(text: str) -> list[str]:
-        found = [one.strip().upper() for one in text.split(",") if one.strip()]
-        unknown = [one for one in found if one not in NUMBERS]
-        if unknown or not found:
+        asked = [one.strip().lower() for one in text.split(",") if one.strip()]
+        found = {
+            one: [number for number in NUMBERS if one in (number.lower(), _whole(number).lower())] for one in asked
+        }
+        if not asked or not all(found.values()):
             raise argparse.ArgumentTypeError(f"known numbers: {', '.join(NUMBERS)}")
-        return found
+        return [number for number in NUMBERS if any(number in those for those in found.values())]
 
     def at_least_one(text: str) -> int:
         if not text.isdigit() or int(text) < 1:
@@ -69,9 +95,14 @@ def _options() -> argparse.Namespace:
 
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--updates", type=at_least_one, default=3, metavar="N", help="how often each event is measured")
-    parser.add_argument("--only", type=numbers, default=list(NUMBERS), metavar="N1,N2", help="measure only these")
-    parser.add_argument("--minutes", type=at_least_one, default=15, metavar="N", help="give up after this long")
+    parser.add_argument("--only", type=numbers, default=NUMBERS, metavar="N1,N2", help="measure only these")
+    parser.add_argument("--minutes", type=at_least_one, default=30, metavar="N", help="give up after this long")
     return parser.parse_args()
+
+
+def _whole(number: str) -> str:
+    """Return the number that a part belongs to: N2 of N2-pair."""
+    return number.partition("-")[0]
 
 
 def _say(text: str) -> None:

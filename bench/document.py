@@ -14,7 +14,8 @@ machine, ratios much less. Where something was measured several times, the table
 least and the greatest. A section says when, on what and from which commit it was measured; a run that is told with
 `--only` to measure some numbers leaves the other sections as they are.
 """
-_SECTION: Final = re.compile(r"^## (N\d+)\b", re.MULTILINE)
+_SECTION: Final = re.compile(r"^## (N\d+(?:-[a-z]+)?) ", re.MULTILINE)
+"""A number, or a part of one: N2, N2-move."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +69,16 @@ class Section:
         return "\n\n".join(parts) + "\n"
 
 
+def _place(number: str) -> tuple[int, str]:
+    whole, _, part = number[1:].partition("-")
+    return int(whole), part
+
+
 def renew(document: str, sections: Mapping[str, str]) -> str:
     """Return the document with the given sections (number to text) in place of the old ones, in order of number."""
     heads = list(_SECTION.finditer(document))
     ends = [*(head.start() for head in heads), len(document)][1:]
     kept = {head.group(1): document[head.start() : end] for head, end in zip(heads, ends, strict=True)}
     both = kept | dict(sections)
-    ordered = sorted(both, key=lambda number: int(number[1:]))
+    ordered = sorted(both, key=_place)
     return "\n".join([HEAD, *(both[number].strip() + "\n" for number in ordered)])

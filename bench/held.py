@@ -67,6 +67,11 @@ class HeldConnection:
             self.accepted = time.monotonic()
             return
 
+    @property
+    def cut(self) -> bool:
+        """Whether it was cut by now."""
+        return self.ended is not None
+
     def wait(self, seconds: float) -> tuple[float, float]:
         """Return when the connection ended and when a new one was accepted; ``Unavailable`` if not in time."""
         self._thread.join(seconds)

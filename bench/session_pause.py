@@ -1,25 +1,18 @@
 """N2: the longest pause of a live shell session through site updates; reference: a bare connection, which ends."""
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from bench.document import Section, Table
 from bench.held import HeldConnection
-from bench.spread import Echo, Spread, Window, outside, pause_within, percentile
+from bench.spread import Spread, Window, outside, pause_within, percentile
 from bench.stage import Stage
+from bench.typed import Session, TypedSession
 from staffetta.lab.appliance import SITE_PORT
-from staffetta.lab.site import Work
-from staffetta.lab.world import LabFailure, wait_until
 
-COMPUTER: Final = "computer-1"
-QUIET_SECONDS: Final = 30.0
-"""Typed before the first event, for the echo of a quiet appliance."""
-AFTER_SECONDS: Final = 2.0
-"""An event goes on for this long after the session is back."""
+CUT_SECONDS: Final = 90.0
 REACH_MS, AIM_MS = 1000.0, 100.0
 
 
@@ -40,28 +33,15 @@ class Event:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
-    """The session as a whole: every token's echo, how often it was resumed, whether its recording is complete."""
-
-    echoes: Sequence[Echo]
-    resumed: int
-    generations: int
-    recording: str
-
-
 def measure(stage: Stage, rounds: int) -> Section:
     """Type in one session; update the site and stop and start the appliance ``rounds`` times each, in turn."""
     versions = stage.publish(("site",), rounds)
-    times = stage.world.folder / "typed.json"
-    work = stage.story.technician.work_on(COMPUTER, times=times)
-    time.sleep(QUIET_SECONDS)
+    typed = TypedSession(stage.story.technician, stage.world.folder / "typed.json")
     updates, stops = [], []
     for version in versions:
-        updates.append(_update(stage, work, version))
-        stops.append(_stop(stage, work))
-    time.sleep(AFTER_SECONDS)
-    session = _finish(stage, work, times)
+        updates.append(_update(stage, typed, version))
+        stops.append(_stop(stage, typed))
+    session = typed.finish(stage.story.admin)
     for name, events in (("site update", updates), ("stop and start", stops)):
         for event in events:
             pause = pause_within(session.echoes, event.window) * 1000
@@ -71,22 +51,22 @@ def measure(stage: Stage, rounds: int) -> Section:
     return section(session, updates, stops)
 
 
-def _update(stage: Stage, work: Work, version: str) -> Event:
-    before = _attached(work)
+def _update(stage: Stage, typed: TypedSession, version: str) -> Event:
+    before = typed.attached()
     with _hold(stage) as held:
         update = stage.update("site", version)
-        end = _back(work, before)
+        end = typed.back(before)
         cut = _cut(held, update.began)
         stage.wait_gone(update)
     return Event(Window(update.began, end), cut, update.seconds)
 
 
-def _stop(stage: Stage, work: Work) -> Event:
-    before = _attached(work)
+def _stop(stage: Stage, typed: TypedSession) -> Event:
+    before = typed.attached()
     with _hold(stage) as held:
         began = time.monotonic()
         seconds = stage.stop_start()
-        end = _back(work, before)
+        end = typed.back(before)
         cut = _cut(held, began)
     return Event(Window(began, end), cut, seconds)
 
@@ -97,37 +77,8 @@ def _hold(stage: Stage) -> HeldConnection:
 
 
 def _cut(held: HeldConnection, began: float) -> Cut:
-    ended, accepted = held.wait(90)
+    ended, accepted = held.wait(CUT_SECONDS)
     return Cut(ended - began, accepted - ended)
-
-
-def _attached(work: Work) -> int:
-    return sum(note["event"] in ("attached", "moved", "resumed") for note in work.noted())
-
-
-def _back(work: Work, before: int) -> float:
-    """Wait until the console notes that the session goes on elsewhere; return when the event counts as over."""
-
-    def moved() -> bool:
-        if not work.program.running:
-            raise LabFailure(f"The session ended. Its terminal:\n{work.program.tail()}")
-        return _attached(work) > before
-
-    wait_until("the session to be resumed", moved, 90, every=0.05)
-    time.sleep(AFTER_SECONDS)
-    return time.monotonic()
-
-
-def _finish(stage: Stage, work: Work, times: Path) -> Session:
-    """End the session; keystrokes lost or doubled raise ``LabFailure``, since then no echo belongs to its token."""
-    told = work.finish(stage.story.admin)
-    if told["ended"] or told["lost"] or told["doubled"]:
-        raise LabFailure(
-            f"The session ended: {told['ended']}; keystrokes lost {told['lost']}, doubled {told['doubled']}."
-        )
-    found = json.loads(times.read_text())
-    echoes = [Echo(sent, seen) for sent, seen in zip(found["sent_at"], found["echoed_at"], strict=True)]
-    return Session(echoes, told["resumed"], len(told["generations"]), told["recording"])
 
 
 def section(session: Session, updates: Sequence[Event], stops: Sequence[Event]) -> Section:

@@ -71,6 +71,14 @@ def pause_within(echoes: Sequence[Echo], window: Window) -> float:
     return max(waits)
 
 
+def pause_after(echoes: Sequence[Echo], moment: float, window: Window) -> float:
+    """Return the longest wait as `pause_within` does, but what was waited before ``moment`` does not count."""
+    waits = [echo.seen - max(echo.sent, moment) for echo in echoes if echo.touches(window) and echo.seen >= moment]
+    if not waits:
+        raise InvalidInput("Nobody typed while it happened, so no pause was measured.")
+    return max(waits)
+
+
 def outside(echoes: Sequence[Echo], windows: Sequence[Window]) -> list[float]:
     """Return the round trips in seconds of the tokens that touch none of the windows."""
     return [echo.seconds for echo in echoes if not any(echo.touches(window) for window in windows)]

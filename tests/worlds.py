@@ -42,11 +42,11 @@ def a_world(clients: int = 4) -> Iterator[Single]:
 
 
 @contextlib.contextmanager
-def a_story(kind: type[Told], clients: int | None = None) -> Iterator[Told]:
+def a_story(kind: type[Told], clients: int | None = None, *, previous: bool = False) -> Iterator[Told]:
     """Yield a story that has not begun, in a world that ends with the block; if that fails, print the world's logs."""
     world = World(print, [STAFFETTA], ROOT)
     try:
-        yield kind(world, Options(CACHE, clients))
+        yield kind(world, Options(CACHE, clients, previous=previous))
     except BaseException:
         for log in sorted([*world.logs.glob("*.log"), *world.folder.glob("*/logs/*.log")]):
             print(f"--- {log.name}\n{log.read_text(errors='replace')[-3000:]}", file=sys.stderr)

@@ -6,6 +6,7 @@ import pytest
 from bench.document import HEAD, Circumstances, Section, Table, renew
 from bench.spread import Echo, Window
 from bench.stage import Account
+from bench.typed import Session
 
 from bench import requests_failed, session_pause
 from staffetta.lab.world import LabFailure
@@ -60,9 +61,9 @@ def test_clients_that_do_not_notice_a_stop_have_measured_nothing() -> None:
             requests_failed.section([event(0)], [event(0)], [event(restart)], [event(install)])
 
 
-def typed(pause: float) -> session_pause.Session:
+def typed(pause: float) -> Session:
     echoes = [Echo(moment, moment + 0.002) for moment in range(40)]
-    return session_pause.Session([*echoes, Echo(10.5, 10.5 + pause), Echo(30.5, 34)], 2, 3, "complete")
+    return Session([*echoes, Echo(10.5, 10.5 + pause), Echo(30.5, 34)], 2, 3, "complete")
 
 
 UPDATE = session_pause.Event(Window(10, 15), session_pause.Cut(3.0, 0.004), 5.0)

@@ -33,6 +33,14 @@ _ENDED_EARLY = "\nThe story ended early; what it had started stays up. Ctrl-C en
 @click.option("--clients", type=click.IntRange(1, 50), help="How many Jump Clients; by default as many as it needs.")
 @click.option("--break", "fault", metavar="FAULT@STEP", help="Break something on purpose; see the error for a list.")
 @click.option("--seed", type=int, help="Draws which processes are killed; the report names the one that was used.")
+@click.option(
+    "--from",
+    "older",
+    type=click.Choice(["this", "previous"]),
+    default="this",
+    show_default=True,
+    help="Upgrade from a release of this tree, or from the release before it (named in `previous-release`).",
+)
 @click.option("--cache", type=click.Path(file_okay=False, path_type=Path), help="Where builds are kept between runs.")
 def group(
     words: tuple[str, ...],
@@ -42,6 +50,7 @@ def group(
     clients: int | None,
     fault: str | None,
     seed: int | None,
+    older: str,
     cache: Path | None,
 ) -> None:
     """Run a story in a world of its own on this machine, with real programs, and report what its users noticed."""
@@ -51,7 +60,13 @@ def group(
     kind = _story(words)
     source = _source_tree()
     seed = int(time.time()) if seed is None else seed
-    options = Options(cache or source / ".cache" / "builds", clients, Fault.parse(fault) if fault else None, seed)
+    options = Options(
+        cache or source / ".cache" / "builds",
+        clients,
+        Fault.parse(fault) if fault else None,
+        seed,
+        previous=older == "previous",
+    )
     started = time.monotonic()
     world = World(click.echo, [_command()], source)
     _end_with(world)

@@ -151,7 +151,10 @@ def _environment(pid: int) -> dict[str, str]:
 def install_base(
     world: World, name: str, number: int, published: Published, env: dict[str, str], shared: str = ""
 ) -> Appliance:
-    """Lay out an appliance with its first base and start its keeper; return once base's face answers."""
+    """Lay out an appliance with its first base and start its keeper; return once base's face answers.
+
+    Both by the older release's own commands, as appliances in the field were.
+    """
     folder = world.folder / name
     address = world.address(number)
     more = ["--base-user", str(BASE_USER), "--site-user", str(SITE_USER)] if os.geteuid() == 0 else []
@@ -160,11 +163,13 @@ def install_base(
         "appliance", "init", "--appliance", str(folder), "--name", name, "--bundle", str(published.base_bundle),
         "--root", str(published.root), "--address", address, "--site-port", str(SITE_PORT),
         "--appliance-port", str(APPLIANCE_PORT), "--update-server", published.url, *more,
+        older=True,
     )  # fmt: skip
     # A story that kills processes on purpose starts a generation more often than an upgrade ever should.
     attempts = 60 if GATE_VARIABLE in env else 3
     (folder / "settings.toml").write_text(f"[installs]\nattempts = {attempts}\nstart_seconds = {START_SECONDS}\n")
-    keeper = world.keep(f"{name}-keeper", [world.python, "-m", "staffetta.keeper", "--appliance", str(folder)], env=env)
+    command = [*world.older.python, "-m", "staffetta.keeper", "--appliance", str(folder)]
+    keeper = world.keep(f"{name}-keeper", command, env=env)
     appliance = Appliance(name, world, address, folder, keeper, shared)
     appliance.see_certificate(APPLIANCE_PORT, appliance.appliance_certificate)
     return appliance

@@ -1,8 +1,8 @@
 """The vendor's part of the story: an older and a newer release of base and of site, signed, published and served.
 
-The older release is the source tree; the newer is the same tree with a small overlay that adds what makes upgrades
-hard: a migration, a wire capability, a visible change. An *unhealthy* newer site crashes, hangs, or answers but fails
-its probe.
+The older release is the source tree, or the release before it (`lab.previous`); the newer is the source tree with a
+small overlay that adds what makes upgrades hard: a migration, a wire capability, a visible change. An *unhealthy* newer
+site crashes, hangs, or answers but fails its probe.
 """
 
 import socket
@@ -47,10 +47,11 @@ class Publisher:
 
     def _build(self, kind: str, version: str, *more: str) -> Path:
         output = self._packages / f"{kind}-{version}.tar.zst"
+        source = self._world.older.source if version == OLD else self._world.source
         if kind != "client":
-            more = ("--eula", str(self._world.source / "EULA.txt"), *more)
+            more = ("--eula", str(source / "EULA.txt"), *more)
         self._world.run(
-            "vendor", "build", "--kind", kind, "--version", version, "--source", str(self._world.source),
+            "vendor", "build", "--kind", kind, "--version", version, "--source", str(source),
             "--output", str(output), "--cache", str(self._cache), "--level", "3", *more,
         )  # fmt: skip
         return output
@@ -98,6 +99,14 @@ class Publisher:
                 )
             )  # fmt: skip
         self._publish(*sites)
+        return self._serve(self._bundle("base", OLD))
+
+    def publish_older(self) -> Published:
+        """Build only the older releases and the client inside the site, sign them and start the update server."""
+        self._world.run("vendor", "init", "--repository", str(self.repository), "--keys", str(self._keys))
+        with ThreadPoolExecutor(2) as pool:
+            self._publish(*pool.map(lambda kind: self._build(kind, OLD), ("client", "base")))
+        self._publish(self._build("site", OLD, "--client-bundle", str(self._bundle("client", OLD))))
         return self._serve(self._bundle("base", OLD))
 
     def publish_more(self, kind: str, version: str, *, unhealthy: str = "") -> None:

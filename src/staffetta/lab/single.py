@@ -33,6 +33,7 @@ class Single(Story):
     )
     clients = 3
     at_once = 1
+    from_previous = True
 
     def __init__(self, world: World, options: Options) -> None:
         super().__init__(world, options)

@@ -133,7 +133,7 @@ class RemoteComputer:
         state.parent.mkdir(exist_ok=True)
         world.run(
             "jump-client", "install", "--token", "-", "--state", str(state), "--root", str(root), "--name", name,
-            given=f"{token}\n",
+            given=f"{token}\n", older=True,
         )  # fmt: skip
         run = state / "releases" / "current" / "bin" / "run"
         program = world.start(name, [str(run), "jump-client", "--state", str(state)], env={"SHELL": "/bin/bash"})
@@ -154,8 +154,8 @@ class Technician:
 
     @property
     def console(self) -> list[str]:
-        """The public console command with this technician's state."""
-        return [*self.world.staffetta, "console"]
+        """The public console command; it is installed before the upgrade, so it is the older release's."""
+        return [*self.world.older.staffetta, "console"]
 
     def sign_in(self) -> None:
         """Sign the console in."""
@@ -166,12 +166,13 @@ class Technician:
         self.world.run(
             "console", "sign-in", "--site", self.appliance.common_url, "--identity", self.identity,
             "--user", self.name, "--password-file", str(secret), "--state", str(self.state),
+            older=True,
         )  # fmt: skip
         secret.unlink()
 
     def sees_online(self, computer: str) -> bool:
         """Whether the console's list shows a computer online."""
-        listed = json.loads(self.world.run("console", "list", "--json", "--state", str(self.state)))
+        listed = json.loads(self.world.run("console", "list", "--json", "--state", str(self.state), older=True))
         return any(one["name"] == computer and one["online"] for one in listed)
 
     def work_on(self, computer: str, broken: str = "", times: Path | None = None) -> "Work":

@@ -16,6 +16,7 @@ from staffetta.lab.appliance import Appliance
 from staffetta.lab.faults import LIST, Fault, Gate
 from staffetta.lab.measures import most_at_once
 from staffetta.lab.overlay import CAPABILITY, VISIBLE
+from staffetta.lab.previous import commit_of, previous_tree
 from staffetta.lab.publisher import NEW, OLD, Published, Publisher
 from staffetta.lab.report import Report, StepTaken
 from staffetta.lab.site import RemoteComputer, SiteAdministrator, Technician
@@ -24,12 +25,16 @@ from staffetta.lab.world import LabFailure, Program, World, wait_until
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a story may be told: where builds are cached, how many Jump Clients (its own number if None), a fault."""
+    """What a story may be told: where builds are cached, how many Jump Clients (its own number if None), a fault.
+
+    ``previous``: the older release is the one before this tree, not this tree.
+    """
 
     cache: Path
     clients: int | None = None
     fault: Fault | None = None
     seed: int = 0
+    previous: bool = False
 
 
 class Story(ABC):
@@ -43,6 +48,8 @@ class Story(ABC):
     """How many Jump Clients it has if it is not told."""
     at_once: ClassVar[int]
     """*Maximum simultaneous Jump Client upgrades*."""
+    from_previous: ClassVar[bool] = False
+    """Whether the previous release can do all that the story asks of the older one."""
 
     def __init__(self, world: World, options: Options) -> None:
         self.world = world
@@ -50,6 +57,8 @@ class Story(ABC):
         fault = options.fault
         if fault is not None and not self.knows(fault):
             raise InvalidInput(f"The story {self.name} does not know the fault {fault}. Known:\n{LIST}")
+        if options.previous and not self.from_previous:
+            raise InvalidInput(f"The story {self.name} cannot begin at the previous release, which knew no pair.")
         self.report = Report(self.name)
         self.users: list[tuple[str, Program]] = []
         self.computers: list[RemoteComputer] = []
@@ -95,9 +104,13 @@ class Story(ABC):
     def publish(self) -> str:
         """The vendor builds, signs and serves two releases of base and of site."""
         fault = self.options.fault
+        came = ""
+        if self.options.previous:
+            self.world.older = previous_tree(self.world.source, self.world.folder / "previous")
+            came = f", {OLD} from commit {commit_of(self.world.source)[:12]}"
         self.publisher = Publisher(self.world, self.options.cache)
         self.published = self.publisher.publish(fault.kind if fault and fault.is_unhealthy else "")
-        return f"base and site {OLD} and {NEW} signed; update server at {self.published.url}"
+        return f"base and site {OLD} and {NEW} signed{came}; update server at {self.published.url}"
 
     def enrol(self, admin: SiteAdministrator, appliance: Appliance, technician: str) -> str:
         """Bring Jump Clients in by an installer token and sign a technician's console in."""
@@ -111,6 +124,8 @@ class Story(ABC):
             )
         self.technician = Technician(appliance, technician, password, admin.identity())
         self.technician.sign_in()
+        if self.options.previous:
+            return f"{len(self.computers)} Jump Clients enrolled, of a release that does not update itself"
         admin.limit_upgrades(self.at_once)
         return f"{len(self.computers)} Jump Clients enrolled, {self.at_once} may upgrade at a time"
 
@@ -151,8 +166,11 @@ class Story(ABC):
     def follow_site(self, admin: SiteAdministrator, *, upgraded: bool) -> str:
         """Wait until the Jump Clients have followed; note it for the report, from their own logs and the site's page.
 
-        Who holds a session follows when that has ended.
+        Who holds a session follows when that has ended. Clients of the previous release cannot update themselves: that
+        they all stay connected is what counts.
         """
+        if self.options.previous:
+            return self._stayed(admin) if upgraded else "the site is the previous release's, and so are its clients"
         if upgraded:
             with contextlib.suppress(Unavailable):  # the report says how many have not
                 wait_until("the Jump Clients to follow", lambda: _on_newer(admin) == len(self.computers), 300, every=1)
@@ -176,6 +194,17 @@ class Story(ABC):
             report.timeline += timeline.of_computer(computer.name, computer.upgrade_spans())
         for user in report.users:
             report.timeline += timeline.of_user(user["name"], user)
+
+    def _stayed(self, admin: SiteAdministrator) -> str:
+        wait_until(
+            "all Jump Clients of the previous release to be online on the newer site",
+            lambda: sum(one["online"] for one in admin.fleet()["clients"]) == len(self.computers),
+            60,
+            every=1,
+        )
+        versions = dict(Counter(str(one["version"]) for one in admin.fleet()["clients"]))
+        self.report.notes.append(f"clients of the previous release stay at their version: {versions}")
+        return f"all {len(self.computers)} Jump Clients are online at {OLD}: they cannot update themselves yet"
 
     def see_novelties(self, page: str, appliances: tuple[Appliance, ...]) -> str:
         """Assert what the newer release brings: migration, synced field, capability, visible change."""

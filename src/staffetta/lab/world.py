@@ -70,6 +70,15 @@ class Program:
         return "\n".join(text[-lines:])
 
 
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """A source tree that releases are built from, its public command, and a Python that imports what is in it."""
+
+    source: Path
+    staffetta: tuple[str, ...]
+    python: tuple[str, ...]
+
+
 class World:
     """Folder, addresses and processes of one lab; ``close`` ends and removes all of it."""
 
@@ -79,6 +88,8 @@ class World:
         self.staffetta = tuple(command)
         self.python = sys.executable
         self.source = source
+        self.older = Tree(source, self.staffetta, (self.python,))
+        """What the older release is built from; whoever is there before the upgrade uses its commands."""
         self.folder = Path(tempfile.mkdtemp(prefix="staffetta-", dir="/tmp"))
         self.folder.chmod(0o755)
         self.logs = self.folder / "logs"
@@ -108,14 +119,19 @@ class World:
         return f"{NETWORK}.{self.block * ADDRESSES_PER_WORLD + number}"
 
     def run(
-        self, *arguments: str, seconds: float = 300.0, env: Mapping[str, str] | None = None, given: str = ""
+        self,
+        *arguments: str,
+        seconds: float = 300.0,
+        env: Mapping[str, str] | None = None,
+        given: str = "",
+        older: bool = False,
     ) -> str:
         """Run one `staffetta` command to its end and return what it printed; a failure raises with its words.
 
-        ``given`` is its standard input.
+        ``given`` is its standard input; ``older``: the command of the older release.
         """
         result = subprocess.run(
-            [*self.staffetta, *arguments],
+            [*(self.older.staffetta if older else self.staffetta), *arguments],
             input=given,
             capture_output=True,
             text=True,
