@@ -96,6 +96,9 @@ class Asynchronous(Story):
     def enrol_clients(self) -> str:
         """Jump Clients come in by an installer token at the shared address; a technician signs the console in."""
         evidence = self.enrol(self.admin, self.pair.a.appliance, "rita")
+        self.report.notes.append(
+            "All Jump Clients are active ones, whose connection stays open; passive ones are not yet."
+        )
         return f"{evidence}; all of them active"
 
     def start_users(self) -> str:
