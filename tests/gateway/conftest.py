@@ -40,7 +40,7 @@ def database(django_db_blocker: "DjangoDbBlocker") -> Iterator[None]:
         tasks.migrate()
         yield
     if made:
-        shutil.rmtree(own)
+        shutil.rmtree(own, ignore_errors=True)  # the tests of another room may have removed it
 
 
 @pytest.fixture

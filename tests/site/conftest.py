@@ -22,7 +22,7 @@ def django_db_modify_db_settings() -> Iterator[None]:
     """The test database is a real file, in the folder that the settings have chosen."""
     FOLDER.mkdir(mode=0o700, exist_ok=True)
     yield
-    shutil.rmtree(FOLDER)
+    shutil.rmtree(FOLDER, ignore_errors=True)  # the tests of another room may have removed it
 
 
 @pytest.fixture(autouse=True)
