@@ -8,7 +8,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from staffetta.kernel.errors import InvalidInput, Unavailable
 from staffetta.lab import timeline
@@ -21,6 +21,10 @@ from staffetta.lab.publisher import NEW, OLD, Published, Publisher
 from staffetta.lab.report import Report, StepTaken
 from staffetta.lab.site import RemoteComputer, SiteAdministrator, Technician
 from staffetta.lab.world import LabFailure, Program, World, wait_until
+
+FOLLOW_SECONDS: Final = 300.0
+KILLED_FOLLOW_SECONDS: Final = 900.0
+"""A Jump Client whose question nobody answered, since the gateway was killed, asks again after five minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +177,8 @@ class Story(ABC):
             return self._stayed(admin) if upgraded else "the site is the previous release's, and so are its clients"
         if upgraded:
             with contextlib.suppress(Unavailable):  # the report says how many have not
-                wait_until("the Jump Clients to follow", lambda: _on_newer(admin) == len(self.computers), 300, every=1)
+                seconds = KILLED_FOLLOW_SECONDS if self.gate else FOLLOW_SECONDS
+                wait_until("the Jump Clients to follow", lambda: _on_newer(admin) == len(self.computers), seconds, 1)
         found = admin.fleet()
         spans = [span for computer in self.computers for span in computer.upgrade_spans()]
         self.report.fleet = {
