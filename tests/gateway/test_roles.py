@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 
@@ -11,9 +12,11 @@ from gateway.test_sessions import join, recorded_frames
 from gateway.world import PASSWORD, VERSION, WebSocketEnd, World, new_key, until_true
 from staffetta.control.private import facts
 from staffetta.kernel.clock import utc_now
+from staffetta.site.data import identity
 from staffetta.site.data.database import in_database
-from staffetta.site.data.models import SiteInstance
+from staffetta.site.data.models import SiteInstance, SiteKey
 from staffetta.site.data.roles import Role
+from staffetta.site.data.secrets import Secret
 from staffetta.site.failover.models import Relationship
 from staffetta.site.fleet import service as fleet
 from staffetta.site.gateway.process import Gateway
@@ -23,6 +26,7 @@ from staffetta.wire import frames, messages, signed, tickets
 from staffetta.wire.enrolment import make_enrol_request, to_body
 from staffetta.wire.errors import CloseCode
 from staffetta.wire.fields import to_base64url
+from staffetta.wire.identity import SigningKey, certificate_sha256
 from staffetta.wire.messages import EndName
 
 PEER = "127.0.0.1:4"
@@ -87,14 +91,14 @@ async def test_a_backup_points_the_proven_elsewhere_and_refuses_the_others(world
     client, revoked, rep = await world.enrolled(), await world.enrolled(), await world.rep()
     await in_database(fleet.revoke_client, "admin", revoked.id)
     await become(gateway, Role.BACKUP, 2)
-    for identity, key, close in (
+    for client_id, key, close in (
         (client.id, client.key, None),
         ("enrolled-at-the-primary", new_key(), None),
         (client.id, new_key(), CloseCode.NOT_PROVEN),
         (revoked.id, revoked.key, CloseCode.REFUSED),
     ):
         end = await world.dial("/client/connect")
-        await end.say(tickets.make_jump_client_hello(identity, end.nonce, end.leaf, key, VERSION))
+        await end.say(tickets.make_jump_client_hello(client_id, end.nonce, end.leaf, key, VERSION))
         if close is None:
             await pointed(world, end, 2)
         else:
@@ -105,6 +109,36 @@ async def test_a_backup_points_the_proven_elsewhere_and_refuses_the_others(world
     thief = await world.dial("/client/connect")
     await thief.say(tickets.make_console_hello(rep.credential, thief.nonce, thief.leaf, new_key(), VERSION))
     assert await thief.close_code() == CloseCode.NOT_PROVEN
+
+
+def _change_site_key(seed: bytes) -> bytes:
+    """Store another site's key, as data-sync does on a new backup; return the seed of the one before."""
+    row = SiteKey.objects.get(purpose=identity.SITE_IDENTITY)
+    before = row.seed.reveal()
+    row.seed = Secret(seed)
+    row.save()
+    return before
+
+
+@pytest.mark.req("F4")
+async def test_the_site_key_that_data_sync_brings_signs_without_a_restart(world: World, become: Become) -> None:
+    """Else a backup that is made the primary is another site for every client that comes."""
+    gateway = await world.gateway()
+    seed = os.urandom(32)
+    before = await in_database(_change_site_key, seed)
+    try:
+        shared = SigningKey(seed)
+        for role, term in ((Role.BACKUP, 2), (Role.PRIMARY, 3)):
+            await become(gateway, role, term)
+            end = await world.dial("/client/connect")
+            statement = signed.read_statement(end.statement, shared.public)
+            assert (statement.term, statement.site) == (term, certificate_sha256(shared.public).hex()[:32])
+        client = await world.enrolled()
+        end = await world.dial("/client/connect")
+        await end.say(tickets.make_jump_client_hello(client.id, end.nonce, end.leaf, client.key, VERSION))
+        assert isinstance(await end.hear(), messages.Welcome)
+    finally:
+        await in_database(_change_site_key, before)
 
 
 @pytest.mark.req("F4")

@@ -87,6 +87,8 @@ def test_a_newer_keeper_and_its_appliance_live_with_the_older_base(told: Single)
     assert door.getresponse().status == 200, "what the older base did not know, the newer one serves"
     door.close()
 
+    administrator.install_to_end("site", NEW)
+
     def held() -> bool:
         return bool(json.loads(delta.control("shared-address", "status", "--json"))["state"] == "held")
 

@@ -28,10 +28,8 @@ class Signer:
 
     def __init__(self, key: SigningKey, standing: Standing, certificates: CertificateStore) -> None:
         self.standing = standing
-        self.public = key.public
-        self._key = key
         self._certificates = certificates
-        self._site = certificate_sha256(key.public).hex()[:_SITE_ID_DIGITS]
+        self._take(key)
         self._shown: tuple[bytes, ...] = ()
         self._signed: Content | None = None
         self._sequence = 0
@@ -49,9 +47,20 @@ class Signer:
         """Whether clients, consoles and sessions belong to this appliance."""
         return self.standing.serves
 
-    def adopt(self, standing: Standing) -> None:
-        """Take what this appliance is now; what is signed from here on says so."""
+    def adopt(self, standing: Standing, key: SigningKey) -> None:
+        """Take what this appliance is now; what is signed from here on says so, and is signed by this key.
+
+        The site of a new backup becomes its primary's: data-sync brings it the key that clients know.
+        """
         self.standing = standing
+        if key.public != self.public:
+            self._take(key)
+            self._signed = None
+
+    def _take(self, key: SigningKey) -> None:
+        self.public = key.public
+        self._key = key
+        self._site = certificate_sha256(key.public).hex()[:_SITE_ID_DIGITS]
 
     def certificate(self) -> bytes:
         """Return the SHA-256 of the leaf certificate that is shown now."""
