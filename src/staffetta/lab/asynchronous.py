@@ -4,12 +4,13 @@ A is the primary at first, B its backup. B is upgraded unseen and proven, takes 
 """
 
 import shlex
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 from staffetta.lab import pair_data, timeline
-from staffetta.lab.faults import Fault
+from staffetta.lab.faults import Fault, Gate
 from staffetta.lab.judge import judge
 from staffetta.lab.pair import Member, Pair
 from staffetta.lab.publisher import NEW, OLD
@@ -24,6 +25,10 @@ MEGABYTES_A_SECOND: Final = 4.0
 CARRY_FROM: Final = "update-site"
 """The step of the pair job at which the file sets out: the site of B is being upgraded, the swing is next."""
 JOB_SECONDS: Final = 600.0
+LOOK_SECONDS: Final = 0.05
+"""How often is looked whether a step has begun at which something is to be killed."""
+TRIES: Final = 4
+"""So often a pair job is begun that kills have undone: fewer steps than these have a new release to kill."""
 
 
 class Asynchronous(Story):
@@ -123,10 +128,11 @@ class Asynchronous(Story):
             (one.side, program): one.appliance.active(program) for one in self.pair for program in ("base", "site")
         }
         self.seen = self.pair.a.data().keys | self.pair.b.data().keys
-        if self.gate:
-            self.gate.armed = True
         started = time.monotonic()
-        self._watch_job()
+        if self.gate:
+            self._watch_job_under_kills(self.gate)
+        else:
+            self._watch_job()
         seconds = time.monotonic() - started
         self.job = self.pair.jobs()[0]
         self._tell_job(self.job, seconds)
@@ -154,12 +160,47 @@ class Asynchronous(Story):
         for raw in program.process.stdout:
             line = raw.decode(errors="replace").rstrip()
             self.world.say(f"    {line}")
-            if CARRY_FROM in line and self.carriage is None:
+            if CARRY_FROM in line and self.carriage is None and self.gate is None:
                 self.carriage = self.technician.carry("computer-2", MEGABYTES, MEGABYTES_A_SECOND)
-        if program.process.wait(JOB_SECONDS):
-            raise LabFailure(f"`staffetta failover upgrade` ended with {program.process.returncode}: {program.tail()}")
+        status = program.process.wait(JOB_SECONDS)
+        if self.gate is not None:  # the job's own state tells; it may be undone, and is then tried again
+            return
+        if status:
+            raise LabFailure(f"`staffetta failover upgrade` ended with {status}: {program.tail()}")
         if self.carriage is None:
             raise LabFailure(f"The command never showed the step {CARRY_FROM}, at which the file was to set out.")
+
+    def _watch_job_under_kills(self, gate: Gate) -> None:
+        """Run the pair job while processes are killed at its steps, again where that undid it, until it has ended.
+
+        No file is moved meanwhile: whoever carries it asks pages that are killed.
+        """
+        ended = threading.Event()
+        watcher = threading.Thread(target=self._tell_steps, args=(gate, ended), name="steps", daemon=True)
+        gate.armed = True
+        watcher.start()
+        for _ in range(TRIES):
+            self._watch_job()
+            job = self.pair.jobs()[0]
+            if job["state"] != "undone":
+                break
+            # A process of the new release was killed before the traffic moved: undone is right, and tried again.
+            self._tell_job(job, sum(step["seconds"] or 0.0 for step in job["steps"]))
+            for one in self.pair:
+                one.appliance.control("grant-pair-upgrade")
+        ended.set()
+        watcher.join()
+        gate.armed = False
+        for one in self.pair:  # the last that was killed is on its way back
+            admin = SiteAdministrator(one.appliance)
+            admin.browser.sign_in_at_last("/login/", "admin", one.appliance.site_password, 120)
+
+    def _tell_steps(self, gate: Gate, ended: threading.Event) -> None:
+        """Tell the gate each step of the pair job that either appliance has written down."""
+        while not ended.wait(LOOK_SECONDS):
+            for one in self.pair:
+                for step in pair_data.steps_begun(one.appliance.folder):
+                    gate.step_begins(step)
 
     def _tell_job(self, job: dict[str, Any], seconds: float) -> None:
         """Put the pair job's own steps into the report."""

@@ -24,7 +24,8 @@ records      lose@record · copy@record: deleted from, or copied in, the databas
 processes    kill-PROCESS@KIND.STEP.WHEN: killed once, before or after that step of the job is written to the journal;
              PROCESS: keeper, service, base-web, gateway, web, worker, or any, of the appliance that writes it; with -a
              or -b after it, of that one; KIND: base or site (an install job), pair (the pair job), or any;
-             STEP: a state of the job's table, or every; WHEN: before, after, or both
+             STEP: a state of the job's table, or every; WHEN: before, after, or both; a step of the pair job has only
+             after, which is when it has begun, and with no -a or -b the seed draws the appliance too
 """
 """Every fault there is; a story refuses those that it cannot bring about."""
 PROCESSES: Final = ("keeper", "service", "base-web", "gateway", "web", "worker")
@@ -130,6 +131,13 @@ class Gate:
         """Kill among the processes of these appliances, called A and B, once ``armed``."""
         self._appliances = appliances
 
+    def step_begins(self, step: str) -> None:
+        """Kill what the fault wants killed when this step of the pair job has begun; each step is one point."""
+        point = ("pair", step, "after")
+        if self.armed and ("", *point) not in self._seen and self._fault.meets(*point):
+            self._seen.add(("", *point))
+            self._kill(point, self._fault.side or self._random.choice(sorted(self._appliances)), None)
+
     def _listen(self) -> None:
         while True:
             connection, _ = self._listener.accept()
@@ -151,7 +159,7 @@ class Gate:
             with contextlib.suppress(OSError):  # whoever asked may be the one that was killed
                 connection.sendall(b"go\n")
 
-    def _kill(self, point: tuple[str, str, str], side: str, asker: socket.socket) -> None:
+    def _kill(self, point: tuple[str, str, str], side: str, asker: socket.socket | None) -> None:
         wanted = self._fault.process
         candidates = list(PROCESSES) if wanted == "any" else [wanted]
         self._random.shuffle(candidates)
@@ -159,7 +167,7 @@ class Gate:
             pids = list(self._pids(name, side))
             if wanted != "any":  # killed a moment ago, it is on its way back: without it this point would prove nothing
                 until = time.monotonic() + BACK_SECONDS
-                while not pids and time.monotonic() < until and _waits(asker):
+                while not pids and time.monotonic() < until and (asker is None or _waits(asker)):
                     time.sleep(0.1)
                     pids = list(self._pids(name, side))
             if pids:

@@ -83,6 +83,19 @@ def compare(a: SiteData, b: SiteData, earlier: frozenset[tuple[str, str, int]] =
     }
 
 
+def steps_begun(folder: Path) -> tuple[str, ...]:
+    """Return the steps that pair jobs have begun, in their order, from the appliance's database.
+
+    Nobody is asked, so that it works while processes die; a database that is being replaced has none for a moment.
+    """
+    try:
+        with contextlib.closing(_open(folder / "site", "ro")) as database:
+            found = database.execute("SELECT step FROM failover_pairjobstep ORDER BY id").fetchall()
+    except sqlite3.Error:
+        return ()
+    return tuple(str(step) for (step,) in found)
+
+
 def lose_a_record(folder: Path) -> None:
     """Delete the newest record of a stopped appliance, behind every program's back."""
     with contextlib.closing(_open(folder / "site", "rw")) as database, database:

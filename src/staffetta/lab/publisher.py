@@ -62,6 +62,14 @@ class Publisher:
         )
         return output
 
+    def publish_older(self) -> Published:
+        """Build, sign and serve the older release alone: for worlds in which nothing is upgraded."""
+        self._world.run("vendor", "init", "--repository", str(self.repository), "--keys", str(self._keys))
+        with ThreadPoolExecutor(2) as pool:
+            self._publish(*pool.map(lambda kind: self._build(kind, OLD), ("client", "base")))
+        self._publish(self._build("site", OLD, "--client-bundle", str(self._bundle("client", OLD))))
+        return self._serve(self._bundle("base", OLD))
+
     def publish(self, unhealthy: str = "") -> Published:
         """Build the four releases and the clients inside the sites, sign them and start the update server.
 
