@@ -61,20 +61,23 @@ def test_the_primary_is_killed_and_the_session_goes_on_at_the_backup(life: Life)
     kept, ended = life.technician.work_on("computer-1"), life.technician.work_on("computer-3")
     life.work.append(kept)
     workers = b.appliance.processes("site", "worker")
+    are_back = [resumed(kept), resumed(ended)]
     for pid in workers:  # what comes now is on A alone
         os.kill(pid, signal.SIGSTOP)
-    SiteAdministrator(a.appliance).sign_in()
-    time.sleep(1)
-    began = time.monotonic()
-    life.pair.kill(a)
-    for pid in workers:
-        os.kill(pid, signal.SIGCONT)
+    try:
+        SiteAdministrator(a.appliance).sign_in()
+        time.sleep(1)
+        began = time.monotonic()
+        life.pair.kill(a)
+    finally:
+        for pid in workers:
+            os.kill(pid, signal.SIGCONT)
     life.seen = a.data().keys | b.data().keys
     assert a.data().keys - b.data().keys, "A must have had something that B had not"
     b.failover("become-primary", "--no-sync", "--yes")
     commanded = time.monotonic() - began
-    for work in (kept, ended):
-        wait_until(f"{work.computer}'s session to be resumed", resumed(work), 60)
+    for is_back in are_back:
+        wait_until("both sessions to be resumed", is_back, 60)
     moved = time.monotonic() - began
     assert role(b) == "primary"
     assert b.shared_address() == "held"
@@ -162,10 +165,11 @@ def test_after_a_restart_of_both_the_roles_are_as_before_and_the_session_goes_on
     a, b = life.pair
     work = life.technician.work_on("computer-2")
     terms = [one.status()["term"] for one in life.pair]
+    is_back = resumed(work)
     began = time.monotonic()
     life.pair.kill(a, b)
     life.pair.start()
-    wait_until("the session to be resumed", resumed(work), 90)
+    wait_until("the session to be resumed", is_back, 90)
     back = time.monotonic() - began
     watch_who_is_there(life)
     for one in life.pair:
