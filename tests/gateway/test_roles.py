@@ -12,8 +12,10 @@ from gateway.world import PASSWORD, VERSION, WebSocketEnd, World, new_key, until
 from staffetta.control.private import facts
 from staffetta.kernel.clock import utc_now
 from staffetta.site.data.database import in_database
-from staffetta.site.data.models import SiteInstance
+from staffetta.site.data.identity import SITE_IDENTITY
+from staffetta.site.data.models import SiteInstance, SiteKey
 from staffetta.site.data.roles import Role
+from staffetta.site.data.secrets import Secret
 from staffetta.site.failover.models import Relationship
 from staffetta.site.fleet import service as fleet
 from staffetta.site.gateway.process import Gateway
@@ -23,6 +25,7 @@ from staffetta.wire import frames, messages, signed, tickets
 from staffetta.wire.enrolment import make_enrol_request, to_body
 from staffetta.wire.errors import CloseCode
 from staffetta.wire.fields import to_base64url
+from staffetta.wire.identity import SigningKey
 from staffetta.wire.messages import EndName
 
 PEER = "127.0.0.1:4"
@@ -228,6 +231,21 @@ async def test_a_changed_peer_is_told_to_all_who_are_connected(world: World, bec
         assert statement.addresses == (world.address, PEER)
         assert statement.names(PEER_LEAF)
         assert statement.appliance
+
+
+@pytest.mark.req("F4", "F5")
+async def test_a_new_backup_speaks_with_the_key_that_it_took_over(world: World, become: Become) -> None:
+    gateway = await world.gateway()
+    await become(gateway, Role.BACKUP, 2)
+    row = await in_database(SiteKey.objects.get, purpose=SITE_IDENTITY)
+    own, taken = row.seed, SigningKey(bytes(32))
+    try:
+        await in_database(SiteKey.objects.filter(pk=row.pk).update, seed=Secret(bytes(32)))
+        await become(gateway, Role.PRIMARY, 3)
+        end = await world.dial("/client/connect")
+        assert signed.read_statement(end.statement, taken.public).term == 3
+    finally:
+        await in_database(SiteKey.objects.filter(pk=row.pk).update, seed=own)
 
 
 def test_what_a_standing_says() -> None:

@@ -49,6 +49,7 @@ from staffetta.site.processes.errors import OtherDatabase
 from staffetta.site.processes.tasks import snapshot_bytes
 from staffetta.site.processes.web import WEB_SOCKET
 from staffetta.wire.errors import CloseCode
+from staffetta.wire.identity import SigningKey
 
 _log = get_logger(__name__)
 
@@ -190,11 +191,11 @@ class Gateway:
         """Read role, term, addresses and certificates of the pair anew, and act on what has changed."""
         async with self._looking:  # an older answer must not come after a newer one
             standing = await in_database(standings.read, self._signer.standing.configured)
-            self._meet(standing)
+            self._meet(standing, await in_database(identity.site_identity))
 
-    def _meet(self, standing: Standing) -> None:
+    def _meet(self, standing: Standing, key: SigningKey) -> None:
         served = self._signer.serves
-        self._signer.adopt(standing)
+        self._signer.adopt(standing, key)
         told, self._told = self._told, self._signer.content()
         if served and not standing.serves:
             _log.info("stepping down", extra={"term": standing.term, "primary": standing.elsewhere})

@@ -28,12 +28,10 @@ class Signer:
 
     def __init__(self, key: SigningKey, standing: Standing, certificates: CertificateStore) -> None:
         self.standing = standing
-        self.public = key.public
-        self._key = key
         self._certificates = certificates
-        self._site = certificate_sha256(key.public).hex()[:_SITE_ID_DIGITS]
         self._shown: tuple[bytes, ...] = ()
         self._signed: Content | None = None
+        self._take_key(key)
         self._sequence = 0
         self._issued = 0
         self._statement = ""
@@ -49,9 +47,17 @@ class Signer:
         """Whether clients, consoles and sessions belong to this appliance."""
         return self.standing.serves
 
-    def adopt(self, standing: Standing) -> None:
-        """Take what this appliance is now; what is signed from here on says so."""
+    def adopt(self, standing: Standing, key: SigningKey) -> None:
+        """Take what this appliance is now, and its site's key: a new backup takes that over from its primary."""
         self.standing = standing
+        if key.public != self.public:
+            self._take_key(key)
+
+    def _take_key(self, key: SigningKey) -> None:
+        self._key = key
+        self.public = key.public
+        self._site = certificate_sha256(key.public).hex()[:_SITE_ID_DIGITS]
+        self._signed = None
 
     def certificate(self) -> bytes:
         """Return the SHA-256 of the leaf certificate that is shown now."""
