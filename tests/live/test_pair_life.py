@@ -60,6 +60,7 @@ def life() -> Iterator[Life]:
         story.user("who is there", "weathervane", story.pair.url, "--certificate", certificate)
         story.user("pages", "poller", f"{story.pair.url}/login/", "--certificate", certificate)
         yield story
+        story.pair.kill(*story.pair)  # nothing here needs a gentle end, which takes half a minute
 
 
 @pytest.mark.req("F4", "F5", "F11", "S1")
