@@ -15,7 +15,7 @@ from staffetta.lab.single import Single
 from staffetta.lab.world import Tree, wait_until
 from worlds import a_story
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(1500)]
 
 
 @pytest.fixture(scope="module")

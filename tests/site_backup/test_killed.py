@@ -13,6 +13,8 @@ import pytest
 from site_backup.world import SOURCE, STATE, Appliance
 from staffetta.kernel.files import appearing_whole
 
+pytestmark = pytest.mark.live
+
 KILL = "import os, signal; kill = lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL)\n"
 SERVICE = "from pathlib import Path; from staffetta.site.backup import service, restoring, opening, making\n"
 RESTORE = "service.restore(open({path!r}, 'rb'), None, 'admin')\n"

@@ -12,6 +12,8 @@ import pytest
 
 from site_backup.world import PASSWORD, Appliance
 
+pytestmark = pytest.mark.live
+
 OTHER_USER = 65534
 
 

@@ -12,6 +12,7 @@ from site_failover.sites import LocalPeer, Site, break_up, establish, round_of, 
 from staffetta.kernel.clock import utc_now
 from staffetta.site.accounts.models import Account, WebSession
 from staffetta.site.data import blobs, documents, guard, identity, records
+from staffetta.site.data.audit import AUDIT
 from staffetta.site.data.blobs import BlobWriter
 from staffetta.site.data.documents import Document
 from staffetta.site.data.errors import ReadOnlyHere
@@ -226,6 +227,10 @@ def test_both_sides_of_a_break_are_joined(pair: tuple[Site, Site]) -> None:
             lost = [one.body["lost"]["email"] or "eva" for one in Record.objects.filter(kind=CONFLICT)]
             assert sorted(lost) == ["eva", "from-b@example.org"]
             assert "another eva" not in str(Record.objects.filter(kind=CONFLICT).values_list("body"))
+            told = [one.body for one in Record.objects.filter(kind=AUDIT) if one.body["action"] == CONFLICT]
+            assert sorted((one["subject"], one["detail"].get("differed")) for one in told) == [
+                ("accounts.Account carla", "email"), ("accounts.Account eva", None)
+            ]  # fmt: skip
 
 
 @pytest.mark.req("F5")

@@ -1,6 +1,9 @@
 """Two appliances as their administrators make a pair of them: one site certificate, one key, one shared address."""
 
+import contextlib
 import json
+import os
+import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -44,6 +47,11 @@ class Member:
     def endpoint(self) -> str:
         """Where the other appliance reaches it."""
         return f"{self.appliance.address}:{SITE_PORT}"
+
+    def shared_address(self) -> str:
+        """Return what base says of the shared address: held, released, …"""
+        found: dict[str, Any] = json.loads(self.appliance.control("shared-address", "status", "--json"))
+        return str(found["state"])
 
     def data(self) -> SiteData:
         """Return the records and recordings on its disk."""
@@ -137,6 +145,26 @@ class Pair:
         self.world.stop(keeper, 60)
         folder: Path = member.appliance.folder
         wait_until(f"the processes of {folder.name} to leave", lambda: not self._processes(member.appliance), 60)
+
+    def kill(self, *members: Member) -> None:
+        """Kill everything of these appliances at once, as when the power goes; nothing comes back until ``start``."""
+        self.world.may_start.clear()
+        for member in members:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(member.appliance.keeper().process.pid, signal.SIGKILL)
+        wait_until("no process of the killed appliances", lambda: not self._killed(members), 30)
+
+    def _killed(self, members: tuple[Member, ...]) -> list[int]:
+        """Kill what is left, and return it."""
+        left = [pid for member in members for pid in self._processes(member.appliance)]
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return left
+
+    def start(self) -> None:
+        """Start the appliances that were stopped or killed, as their machines do when the power is back."""
+        self.world.may_start.set()
 
     @staticmethod
     def _processes(appliance: Appliance) -> list[int]:

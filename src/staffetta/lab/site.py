@@ -260,19 +260,23 @@ class Work:
 
     def finish(self, admin: SiteAdministrator) -> dict[str, Any]:
         """Stop typing, end the session, return its account with generations, resumes and its recording judged."""
+        account = self.leave()
+        typed = account.pop("typed")
+        return {**account, "recording": self.recording(admin, typed)}
+
+    def leave(self) -> dict[str, Any]:
+        """Stop typing and end the session; return its account with what was ``typed``, its recording not judged yet."""
         account = self.technician.world.account(self.program)
         generations, resumed = places_in(self.noted())
-        typed = account.pop("typed")
         return {
             **account,
             "sha256_ok": None,
             "computer": self.computer,
             "resumed": resumed,
             "generations": generations,
-            "recording": self._recording(admin, typed),
         }
 
-    def _recording(self, admin: SiteAdministrator, typed: str) -> str:
+    def recording(self, admin: SiteAdministrator, typed: str) -> str:
         """Return ``complete`` if the recording shows every keystroke exactly once, else what is wrong with it."""
 
         def report() -> dict[str, Any] | None:

@@ -34,6 +34,14 @@ WORDS: Final[Mapping[str, Promise]] = {
     "file.deleted": _("deleted the file"),
     "backup.created": _("made a backup"),
     "backup.restored": _("restored a backup"),
+    "failover.key-set": _("set the inter-appliance pre-shared key"),
+    "failover.established-as-primary": _("established failover, as the primary of"),
+    "failover.established-as-backup": _("established failover, as the backup of"),
+    "failover.sync-asked": _("asked for a data-sync"),
+    "failover.became-primary": _("became the primary"),
+    "failover.stepped-down": _("stepped down to backup"),
+    "failover.broken": _("broke the failover relationship with"),
+    "failover.conflict": _("kept the primary's version where both appliances had changed"),
 }
 
 

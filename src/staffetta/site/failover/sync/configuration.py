@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from django.db import transaction
 
-from staffetta.site.data import documents, identity, records
+from staffetta.site.data import audit, documents, identity, records
 from staffetta.site.data.documents import SECRET, Document
 from staffetta.site.data.roles import Role
 from staffetta.site.data.sync import Sync, travels_with
@@ -18,6 +18,7 @@ from staffetta.site.failover.sync.merge import Body, Conflict, Key, merge
 from staffetta.site.failover.sync.place import sealer
 
 CONFLICT: Final = "failover.conflict"
+ACTOR: Final = "data-sync"
 
 
 def pull(peer: Peer, kind: Sync) -> int:
@@ -66,6 +67,7 @@ def reconcile(peer: Peer) -> tuple[Conflict, ...]:
             documents.apply(Sync.LIVE, added, (), wrap)
             for conflict in merged.conflicts:
                 records.append(CONFLICT, _shown(conflict))
+                audit.note(ACTOR, CONFLICT, _named(conflict), _told(conflict))
             _reconciled()
         done = merged.conflicts
     else:
@@ -128,6 +130,24 @@ def _shown(conflict: Conflict) -> dict[str, Any]:
         "kept": _redacted(conflict.kept),
         "lost": _redacted(conflict.lost),
     }
+
+
+def _named(conflict: Conflict) -> str:
+    """What a person knows the document by: the name in it if there is one."""
+    label, key = conflict.key
+    both = {**(conflict.lost or {}), **(conflict.kept or {})}
+    return f"{label} {next((both[field] for field in ('username', 'name') if both.get(field)), key)}"
+
+
+def _told(conflict: Conflict) -> dict[str, str]:
+    """A conflict in the audit log: what was kept, and which fields differed; their values are in the record."""
+    kept, lost = conflict.kept, conflict.lost
+    if kept is None:
+        return {"kept": "none", "lost": "the backup's"}
+    if lost is None:
+        return {"kept": "the primary's", "lost": "the removal on the backup"}
+    differed = sorted(name for name in kept.keys() & lost.keys() if kept[name] != lost[name])
+    return {"kept": "the primary's", "differed": ", ".join(differed)}
 
 
 def _redacted(body: Body | None) -> Body | None:
