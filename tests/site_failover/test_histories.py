@@ -22,7 +22,7 @@ from staffetta.site.data.roles import Role
 from staffetta.site.data.sync import Sync
 from staffetta.site.failover.sync.place import sealer
 
-QUICK = 25
+QUICK = 12
 SOAK = 3000
 STEPS = 25
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from staffetta.clients.console.account import SignedIn
-from staffetta.clients.console.desk import chosen, desk
+from staffetta.clients.console.desk import open_session
 from staffetta.clients.console.events import EventFile
 from staffetta.clients.console.progress import Progress
 from staffetta.clients.console.sitting import end_of
@@ -106,9 +106,7 @@ async def _carry(
     events: EventFile,
 ) -> Carried:
     async with Network(account.site.book(), account.remember) as network:
-        async with desk(network, account) as place:
-            computer = chosen(await place.computers(), wish)
-            opened = await place.open(computer.id, kind=SessionKind.FILES)
+        computer, opened = await open_session(network, account, wish, kind=SessionKind.FILES)
         session = Session(
             network, messages.EndName.CONSOLE, opened.ticket, account.key, running_version(), events.write
         )

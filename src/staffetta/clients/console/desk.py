@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from staffetta.clients.console.account import SignedIn
 from staffetta.clients.errors import ClientError, SiteRefused, SiteUnreachable, UnreadableAnswer
 from staffetta.clients.installed import running_version
-from staffetta.clients.runtime.link import Link
+from staffetta.clients.runtime.link import Link, LinkClosed
 from staffetta.clients.runtime.network import STAGGER_SECONDS, Network, jitter
 from staffetta.clients.runtime.presence import Hello, come_online
 from staffetta.kernel.errors import Conflict, NotFound
@@ -19,6 +19,7 @@ from staffetta.wire.liveness import Reconnect
 
 ANSWER_SECONDS = 20.0
 PATIENCE_SECONDS = 3.0
+PAUSE_SECONDS = 0.5
 CAPABILITIES = ("shell", "files", "resume")
 
 
@@ -126,6 +127,27 @@ async def _first_link(network: Network, hello: Hello) -> tuple[Link, messages.We
         except (SiteUnreachable, UnreadableAnswer):
             if reconnect.given_up(time.monotonic()) is not None:
                 raise
+
+
+async def open_session(
+    network: Network,
+    account: SignedIn,
+    wish: str,
+    options: messages.ShellOptions | None = None,
+    kind: messages.SessionKind = messages.SessionKind.SHELL,
+) -> tuple[messages.ListedClient, messages.Opened]:
+    """Open a session on the computer with this id or name. Asked again where the site moves or restarts meanwhile."""
+    give_up = time.monotonic() + ANSWER_SECONDS
+    while True:
+        try:
+            async with desk(network, account) as place:
+                computer = chosen(await place.computers(), wish)
+                return computer, await place.open(computer.id, options, kind)
+        except (LinkClosed, SiteRefused) as error:
+            passing = isinstance(error, LinkClosed) or error.refusal == "elsewhere"
+            if not passing or time.monotonic() > give_up:
+                raise
+            await asyncio.sleep(PAUSE_SECONDS)
 
 
 def chosen(computers: tuple[messages.ListedClient, ...], wish: str) -> messages.ListedClient:

@@ -7,11 +7,11 @@ import time
 from collections.abc import Iterator
 
 from staffetta.clients.console.account import SignedIn
-from staffetta.clients.console.desk import chosen, desk
+from staffetta.clients.console.desk import open_session
 from staffetta.clients.console.escape import EscapeFilter
 from staffetta.clients.console.events import EventFile
 from staffetta.clients.console.terminal import Terminal
-from staffetta.clients.errors import AccessRevoked, ClientError, ClockWrong, SessionOver, SiteRefused
+from staffetta.clients.errors import AccessRevoked, ClientError, ClockWrong, SessionOver
 from staffetta.clients.installed import running_version
 from staffetta.clients.runtime.network import Network
 from staffetta.clients.runtime.session import Session
@@ -147,25 +147,12 @@ async def connect(account: SignedIn, wish: str, terminal: Terminal, events: Even
     """Open a shell session on the computer with this id or name; returns the shell's exit status."""
     options = messages.ShellOptions(*_sides(*terminal.size()))
     async with Network(account.site.book(), account.remember) as network:
-        try:
-            computer, opened = await _opened(network, account, wish, options)
-        except SiteRefused as refused:
-            if refused.refusal != "elsewhere":
-                raise
-            computer, opened = await _opened(network, account, wish, options)  # the site moved in between
+        computer, opened = await open_session(network, account, wish, options)
         session = Session(
             network, messages.EndName.CONSOLE, opened.ticket, account.key, running_version(), events.write
         )
         with terminal:
             return await Sitting(session, terminal, computer.name).run()
-
-
-async def _opened(
-    network: Network, account: SignedIn, wish: str, options: messages.ShellOptions
-) -> tuple[messages.ListedClient, messages.Opened]:
-    async with desk(network, account) as place:
-        computer = chosen(await place.computers(), wish)
-        return computer, await place.open(computer.id, options)
 
 
 def _sides(columns: int, rows: int) -> tuple[int, int]:
