@@ -108,9 +108,10 @@ class Appliance:
         self.sql("delete from failover_relationship")
         self.sql(
             "insert into failover_relationship (only, peer_origin, peer_key, peer_host, peer_port, own_host, own_port,"
-            " peer_leaf, peer_role, peer_term, established_at)"
-            " values (1, 'peer', x'00', '127.0.0.1', ?, '127.0.0.1', ?, ?, ?, 1, '2026-11-24 00:00:00')",
-            (peer.port, self.port, peer_leaf, peer_role),
+            " peer_leaf, peer_role, peer_term, established_at, looked_at)"
+            " values (1, 'peer', x'00', '127.0.0.1', ?, '127.0.0.1', ?, ?, ?, 1, ?, ?)",
+            # Somebody has just looked at the peer: a starting gateway need not ask it.
+            (peer.port, self.port, peer_leaf, peer_role, *[f"{utc_now():%Y-%m-%d %H:%M:%S}"] * 2),
         )
 
     async def facts(self) -> Facts:

@@ -1,6 +1,6 @@
 """What ends a connection to the gateway: each error carries the WebSocket close code that says so."""
 
-from staffetta.kernel.errors import Conflict, Refused, StaffettaError
+from staffetta.kernel.errors import Conflict, Refused, StaffettaError, Unavailable
 from staffetta.wire import messages
 from staffetta.wire.errors import CloseCode
 
@@ -9,6 +9,14 @@ class GatewayError(StaffettaError):
     """The base of every error of this room."""
 
     code = "gateway"
+
+
+class Leaves(GatewayError, Unavailable):
+    """The gateway was told to end before it had begun."""
+
+    code = "leaves"
+    http_status = Unavailable.http_status
+    exit_status = Unavailable.exit_status
 
 
 class Turned(GatewayError, Refused):

@@ -10,7 +10,9 @@ import asyncio
 import contextlib
 import json
 import math
+import threading
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from aiohttp import web
@@ -28,10 +30,12 @@ from staffetta.kernel.settings import load_section
 from staffetta.site.data import identity
 from staffetta.site.data.database import in_database
 from staffetta.site.failover import service as failover
+from staffetta.site.failover.rules import Alarm
 from staffetta.site.fleet import service as fleet
 from staffetta.site.fleet.bundle import ClientBundle
 from staffetta.site.gateway import standing as standings
 from staffetta.site.gateway.connect import Connect, Place
+from staffetta.site.gateway.errors import Leaves
 from staffetta.site.gateway.joining import Joining
 from staffetta.site.gateway.moving import Moving
 from staffetta.site.gateway.neighbours import MOVE_PATH, PRIVATE_SOCKET, Neighbours
@@ -315,10 +319,30 @@ class Gateway:
         return web.json_response({"moved": moved})
 
 
+async def _settled(leave: asyncio.Event) -> tuple[Alarm, ...]:
+    """Find out by the peer, if need be, which role this appliance has. Raises ``Leaves`` when told to end meanwhile."""
+    told = threading.Event()
+
+    def pause(seconds: float) -> None:
+        if told.wait(seconds):
+            raise Leaves("The gateway was told to end before it had begun.")
+
+    watching = asyncio.ensure_future(leave.wait())
+    watching.add_done_callback(lambda _: told.set())
+    try:
+        return await in_database(partial(failover.settle, pause))
+    finally:
+        watching.cancel()
+
+
 async def serve_gateway(environment: ProcessEnvironment, channel: KeeperChannel, leave: asyncio.Event) -> None:
     """Serve until ``leave`` is set."""
     await in_database(check_database)
-    for alarm in await in_database(failover.settle):
+    try:
+        alarms = await _settled(leave)
+    except Leaves:
+        return
+    for alarm in alarms:
         _log.warning("starting as the primary all the same: %s", alarm)
     key = await in_database(identity.site_identity)
     standing = await in_database(standings.read, tuple(settings.STAFFETTA_ADDRESSES))
