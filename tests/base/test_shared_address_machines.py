@@ -147,7 +147,7 @@ def test_the_address_moves_between_two_machines_and_the_neighbours_follow(machin
             after, more = called()
             # A connection under way at the turn belongs to the giver and ends; nobody is refused, nothing hangs.
             assert len(failures) <= 1
-            assert all("ConnectionReset" in one for one in failures)
+            assert not any("refused" in one.lower() or "timed out" in one.lower() for one in failures), failures
             assert more == []
             assert set(after) == {f"10.83.7.{1 + sides.index(taker)}:{PORT}"}
             assert len(answers) == 2, "some before, some after"

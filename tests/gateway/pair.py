@@ -17,6 +17,7 @@ from gateway.keeper_stand_in import Started, environment, run_task
 from staffetta.control.paths import ApplianceDescription, AppliancePaths
 from staffetta.control.private import Facts, facts
 from staffetta.front.certificates import make_self_signed
+from staffetta.kernel.clock import utc_now
 from staffetta.site.support.recording import RecordedFrame, read_segment
 
 VERSION = "1.0.0"
