@@ -14,7 +14,9 @@ from staffetta.lab.world import wait_until
 
 pytestmark = [pytest.mark.live, pytest.mark.browser, pytest.mark.timeout(600)]
 
-EVERYTHING = ["Information", "Overview", "Jump Clients", "Users", "Sessions", "File store", "Audit log"]
+EVERYTHING = [
+    "Information", "Overview", "Jump Clients", "Users", "Sessions", "File store", "Security", "Failover", "Audit log",
+]  # fmt: skip
 HEADINGS = {"Overview": "My account"}
 COMPUTER = "computer-2"
 
@@ -41,7 +43,8 @@ def test_every_page_is_sound_in_light_and_dark_on_desk_and_phone(
     user = alpha.appliance.site_url
     paths = [
         "status/information", "my-account", "jump-clients", "jump-clients/installers", "users", "users/new",
-        "reports/sessions", f"reports/sessions/{session}", "files", "audit-log", "change-password",
+        "reports/sessions", f"reports/sessions/{session}", "files", "management/security", "management/failover",
+        "audit-log", "change-password",
     ]  # fmt: skip
     for scheme, viewport in (("light", None), ("dark", None), ("light", PHONE), ("dark", PHONE)):
         options = {"color_scheme": scheme} | ({"viewport": viewport} if viewport else {})

@@ -13,7 +13,7 @@ from site_failover.conftest import Pair
 from site_failover.two_sites import OneSite, wait_until
 from staffetta.control.pairing import SharedState
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(300)]  # the live story does it with the real base
 
 PROCESSES = ("web", "gateway", "worker")
 
