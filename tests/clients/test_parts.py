@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import signal
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -183,7 +184,18 @@ async def test_input_waits_for_a_program_that_does_not_read_and_close_frees_it()
     await shell.close()
     async with asyncio.timeout(2):
         await writing
-    assert await shell.wait() in (129, 137), "hung up, or, on a busy machine, killed when the grace was over"
+    assert await shell.wait() == 129
+
+
+async def test_a_shell_hears_the_hang_up_that_its_jump_client_ignores() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as under nohup
+    try:
+        shell = await _started(sys.executable, "-c", "import time; print('ready', flush=True); time.sleep(60)")
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert (await shell.read()).startswith(b"ready")
+    await shell.close()
+    assert await shell.wait() == 129
 
 
 async def test_a_program_that_ignores_the_hang_up_is_killed() -> None:

@@ -17,6 +17,13 @@ from staffetta.site.accounts.permissions import Allowed
 FOLDER = Path(configured.STAFFETTA_SITE_FOLDER)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test of a site in a folder of its own starts programs there: it is not among the quick ones."""
+    for item in items:
+        if "site_folder" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.live)
+
+
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings() -> Iterator[None]:
     """The test database is a real file, in the folder that the settings have chosen."""

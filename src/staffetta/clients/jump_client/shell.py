@@ -187,6 +187,8 @@ def _directory(environment: Mapping[str, str]) -> str:
 
 
 def _take_terminal() -> None:
+    # Whoever started the Jump Client may have had it ignore the hang-up (nohup); a program in a shell must not.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
