@@ -72,9 +72,3 @@ class BecomePrimaryForm(forms.Form):
     """Whether the last data-sync comes first (F4)."""
 
     with_sync = forms.BooleanField(required=False, initial=True)
-
-
-class UpgradeForm(forms.Form):
-    """How the pair is upgraded (F12); the version is the newest that both appliances can have."""
-
-    way = forms.ChoiceField(choices=[("asynchronous", _("Asynchronous"))], initial="asynchronous")

@@ -12,7 +12,7 @@ from staffetta.site.data.documents import Document
 from staffetta.site.data.sync import Sync
 from staffetta.site.failover.answers import ANSWERS, Asked
 from staffetta.site.failover.models import SyncState
-from staffetta.site.failover.sync import common
+from staffetta.site.failover.sync import common_documents
 from staffetta.site.failover.sync.place import sealer
 
 T = TypeVar("T")
@@ -64,7 +64,7 @@ def take_common(asked: Asked) -> dict[str, Any]:
     taken = _read(lambda: {(str(label), str(key)): str(digest) for label, key, digest in asked.body["taken"]})
     removed = _read(lambda: [(str(label), str(key)) for label, key in asked.body["removed"]])
     found = documents.fetch(Sync.CONFIG, taken, sealer(asked.origin))
-    common.write(asked.origin, [one for one in found if one.digest == taken[one.type, one.key]], removed)
+    common_documents.write(asked.origin, [one for one in found if one.digest == taken[one.type, one.key]], removed)
     return {}
 
 

@@ -12,7 +12,7 @@ from staffetta.site.data.sync import Sync, travels_with
 from staffetta.site.failover.errors import PeerRefused, WrongRole
 from staffetta.site.failover.models import SyncState
 from staffetta.site.failover.peer import Peer
-from staffetta.site.failover.sync import common
+from staffetta.site.failover.sync import common_documents
 from staffetta.site.failover.sync.answers import DOCUMENTS_AT_ONCE, to_document
 from staffetta.site.failover.sync.merge import Body, Conflict, Key, merge
 from staffetta.site.failover.sync.place import sealer
@@ -28,7 +28,7 @@ def pull(peer: Peer, kind: Sync) -> int:
     """
     listed = peer.get("documents/index", {"kind": kind})
     theirs = {(str(label), str(key)): str(digest) for label, key, digest in listed["documents"]}
-    taken = common.digests(peer.origin, kind)
+    taken = common_documents.digests(peer.origin, kind)
     wanted = [key for key, digest in theirs.items() if taken.get(key) != digest]
     found = _fetch(peer, kind, wanted)
     own = {model._meta.label for model in documents.models_of(kind)}
@@ -40,7 +40,7 @@ def pull(peer: Peer, kind: Sync) -> int:
             # What never was the primary's either: a backup has no configuration of its own.
             gone += [key for key in _own_keys(kind) if key not in theirs and key not in taken and key[0] in known]
         documents.apply(kind, found, gone, sealer(peer.origin))
-        common.write(peer.origin, found, gone, kind)
+        common_documents.write(peer.origin, found, gone, kind)
     if kind is Sync.CONFIG and (found or gone):
         body = {"taken": [[one.type, one.key, one.digest] for one in found], "removed": [list(key) for key in gone]}
         peer.post("documents/common", body)
@@ -54,11 +54,11 @@ def reconcile(peer: Peer) -> tuple[Conflict, ...]:
     configuration holds. Conflicts are kept as records, which both appliances show.
     """
     done: tuple[Conflict, ...] = ()
-    if common.common_with(peer.origin):
+    if common_documents.common_with(peer.origin):
         wrap = sealer(peer.origin)
         theirs = {(one.type, one.key): one.body for one in _everything(peer, Sync.CONFIG)}
         ours = {(one.type, one.key): one.body for one in documents.collect(Sync.CONFIG, wrap)}
-        merged = merge(common.bodies(peer.origin), ours, theirs, _unique())
+        merged = merge(common_documents.bodies(peer.origin), ours, theirs, _unique())
         live = {(one.type, one.key) for one in documents.collect(Sync.LIVE, wrap)}
         added = [one for one in _everything(peer, Sync.LIVE) if (one.type, one.key) not in live]
         with transaction.atomic():
