@@ -332,8 +332,9 @@ def test_gateways_are_told_and_one_that_is_gone_is_no_error(folder: Path, settin
 
         def answer() -> None:
             accepted, _ = living.accept()
-            with accepted:
-                heard.append(accepted.recv(65536))
+            with accepted, accepted.makefile("rb") as request:
+                head = b"".join(iter(request.readline, b"\r\n"))
+                heard.append(head + request.read(len(b"{}")))
                 accepted.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
 
         thread = threading.Thread(target=answer, daemon=True)
