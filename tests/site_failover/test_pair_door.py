@@ -24,7 +24,7 @@ from staffetta.front.certificates import CertificateStore, make_self_signed
 from staffetta.front.door import Door
 from staffetta.kernel.clock import utc_now
 from staffetta.site.data import identity as instance
-from staffetta.site.failover import identity, telling
+from staffetta.site.failover import identity, reaching, telling
 from staffetta.site.failover.answers import ANSWERS, Asked
 from staffetta.site.failover.errors import PeerRefused, PeerUnreachable
 from staffetta.site.failover.models import Relationship
@@ -250,6 +250,20 @@ def test_bodies_are_bounded(served: Served) -> None:
     for body in (b"[]", b'{"a": NaN}', b"\xff"):
         status, answer = raw(served, "POST", "echo", token(served), body)
         assert (status, answer["code"]) == (400, "bad-frame")
+
+
+@pytest.mark.parametrize("said", [b"[" * 100_000, b'{"a": NaN}', b'{"a": 1, "a": 2}', b"[]"])
+def test_an_answer_that_is_no_strict_object_is_as_none(said: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever answers before anything is proven cannot stop the asker with it."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(said))
+        threading.Thread(target=theirs.sendall, args=(said,), daemon=True).start()
+        monkeypatch.setattr(ours.__class__, "getpeercert", lambda *_, **__: b"", raising=False)
+        monkeypatch.setattr(reaching, "_connected", lambda *_: ours)
+        reached = reaching.Reached(Endpoint("peer", 443))
+        with pytest.raises(PeerUnreachable, match="no JSON object"):
+            reached.ask("GET", "hello")
 
 
 def test_establishing_is_answered_only_so_often(folder: Path, served: Served) -> None:
