@@ -251,6 +251,8 @@ class Runner:
 
     def _current(self) -> Owner | None:
         record = job_store.to_look_after()
+        if record is None or record.state.ended:
+            commands.settle_ended()
         if record is None:
             self._close()
             return None
