@@ -59,6 +59,7 @@ class Appliance:
     up_at: datetime = START
     deaf_until: datetime = START
     granted: bool = True
+    refuses: str = ""
     failing: set[str] = field(default_factory=set)
 
     @property
@@ -211,6 +212,8 @@ class Appliance:
 
     def take(self, document: PairJobRecord) -> None:
         """The other appliance tells its document."""
+        if self.refuses:
+            raise NotNow(self.refuses)
         kept = self.document
         if kept is not None and kept.id == document.id and not document.supersedes(kept):
             if (document.rank, document.revision) == (kept.rank, kept.revision):
@@ -262,7 +265,7 @@ class Cable:
             raise PeerUnreachable("the document was lost")
         try:
             self._reach().take(document)
-        except Fenced as error:
+        except (Fenced, NotNow) as error:
             raise PeerRefused(error.message, error.code) from None
 
 

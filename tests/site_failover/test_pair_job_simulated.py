@@ -107,6 +107,37 @@ def test_a_backup_that_keeps_refusing_to_become_primary_leaves_a_primary() -> No
     assert "newer" in world.job.sentence
 
 
+def test_a_freeze_that_runs_out_in_the_swing_is_followed_by_another_final_sync() -> None:
+    world = World()
+    late = False
+    for _ in world.run():
+        if not late and any(verb == "shared-join" for _, verb in world.b.journal):
+            late = True
+            world.a.frozen_until = world.now
+    assert late
+    world.check_end()
+    assert world.job.state is JobState.FINISHED
+    assert [one.key for one in world.job.steps if one.step is Step.FINAL_SYNC] == ["final-sync.1", "final-sync.2"]
+
+
+@pytest.mark.req("F7")
+def test_a_job_that_the_other_appliance_refuses_says_so_and_goes_on_when_it_is_taken() -> None:
+    world = World()
+    world.b.refuses = "Another pair job is under way."
+    for number in world.run():
+        if number == 5:
+            assert world.a.document is not None
+            assert world.a.document.state is JobState.WAITING
+            assert world.a.document.sentence == "The other appliance refuses the job: Another pair job is under way."
+            revision = world.a.document.revision
+        if number == 10:
+            assert world.a.document is not None and world.a.document.revision == revision
+            world.b.refuses = ""
+    world.check_end()
+    assert world.job.state is JobState.FINISHED
+
+
+@pytest.mark.req("F7")
 def test_a_missing_grant_is_named_and_waited_for() -> None:
     world = World()
     world.b.granted = False

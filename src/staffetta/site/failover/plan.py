@@ -46,7 +46,7 @@ def plan(job: PairJobRecord, facts: Facts, limits: Limits = DEFAULTS) -> Decisio
     a, b = facts.a, facts.b
     if a is None or b is None:
         return _peer_missing(job, a, b, facts)
-    if before_swing(job.step) and any(one.step.startswith(f"{Step.SWING}.") for one in a.answers):
+    if before_swing(job.step) and _swing_unknown(job, a):
         return Again(Step.SWING, "The swing had begun already.")  # who took the job over had an older document
     if before_swing(job.step) and not (a.role is Role.PRIMARY and b.role is Role.BACKUP):
         return Undo(f"The roles were changed meanwhile: {a.host} is {a.role}, {b.host} is {b.role}.")
@@ -56,6 +56,12 @@ def plan(job: PairJobRecord, facts: Facts, limits: Limits = DEFAULTS) -> Decisio
             f"Make {b.host} primary again, or break the relationship and update {a.host} by itself."
         )
     return _step(job, a, b, facts, limits)
+
+
+def _swing_unknown(job: PairJobRecord, a: ApplianceFacts) -> bool:
+    """Whether A has answered to a swing that this document does not have; one whose freeze ran out it does have."""
+    known = {one.key for one in job.steps}
+    return any(one.step.startswith(f"{Step.SWING}.") and one.step not in known for one in a.answers)
 
 
 def _step(job: PairJobRecord, a: ApplianceFacts, b: ApplianceFacts, facts: Facts, limits: Limits) -> Decision:
@@ -100,7 +106,7 @@ def _step(job: PairJobRecord, a: ApplianceFacts, b: ApplianceFacts, facts: Facts
 
 def _peer_missing(job: PairJobRecord, a: ApplianceFacts | None, b: ApplianceFacts | None, facts: Facts) -> Decision:
     side = Side.A if a is None else Side.B
-    sentence = f"Appliance {side} has not answered for {facts.silent:.0f} s, at {job.step}."
+    sentence = f"Appliance {side} has not answered for {facts.silent:.0f} s, at {job.step}. {facts.why}".rstrip()
     if job.step is Step.SWING and a is not None and a.role is Role.BACKUP and b is None:
         sentence += f" Nobody is primary. If it stays away, make {a.host} primary by hand."
     return Wait(sentence, Need.PEER)

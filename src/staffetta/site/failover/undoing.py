@@ -21,7 +21,7 @@ from staffetta.site.failover.job_facts import (
     Wait,
 )
 from staffetta.site.failover.job_record import PairJobRecord
-from staffetta.site.failover.job_states import Side
+from staffetta.site.failover.job_states import Side, Step
 
 
 def plan_undo(job: PairJobRecord, facts: Facts, limits: Limits) -> Decision:
@@ -33,7 +33,8 @@ def plan_undo(job: PairJobRecord, facts: Facts, limits: Limits) -> Decision:
     a, b = facts.a, facts.b
     if a is None or b is None:
         side = Side.A if a is None else Side.B
-        return Wait(f"Appliance {side} has not answered for {facts.silent:.0f} s; the undo waits for it.", Need.PEER)
+        sentence = f"Appliance {side} has not answered for {facts.silent:.0f} s; the undo waits for it. {facts.why}"
+        return Wait(sentence.rstrip(), Need.PEER)
     running = next((one for one in (*b.installs, *a.installs) if one.state is InstallState.RUNNING), None)
     if running is not None:
         return Wait(f"An install is under way and ends first: {running.text}")
@@ -54,6 +55,9 @@ def _loosen(job: PairJobRecord, a: ApplianceFacts, b: ApplianceFacts, facts: Fac
     primary = b if b.role is Role.PRIMARY else a
     side = Side.B if primary is b else Side.A
     backup = a if primary is b else b
+    if primary.role is Role.PRIMARY and (primary.base is None or backup.base is None) and _swing_begun(job, a, b):
+        one = primary if primary.base is None else backup
+        return Wait(f"Base of {one.host} does not answer; the undo waits to give the shared address back.", Need.BASE)
     if primary.role is Role.PRIMARY and primary.base is not None and backup.base is not None:
         # Base refuses a term below one that it has moved the address for.
         term = max(primary.term, a.base.shared_term if a.base else 0, b.base.shared_term if b.base else 0)
@@ -78,6 +82,11 @@ def _loosen(job: PairJobRecord, a: ApplianceFacts, b: ApplianceFacts, facts: Fac
             "data-sync goes on. Start the upgrade again to bring both to one version."
         )
     return StepDone(f"Undone: {roles}, both appliances are as before.")
+
+
+def _swing_begun(job: PairJobRecord, a: ApplianceFacts, b: ApplianceFacts) -> bool:
+    moved = any(one.verb.startswith("shared-") for one in (*a.answers, *b.answers))
+    return moved or any(one.step is Step.SWING for one in job.steps)
 
 
 def _ask(side: Side, verb: str, sentence: str, facts: Facts, limits: Limits, **arguments: int) -> Decision:
