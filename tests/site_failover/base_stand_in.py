@@ -20,10 +20,11 @@ ASKED = threading.Lock()
 
 
 class BaseStandIn:
-    """One appliance's. ``others`` says whether the other one listens at the shared address."""
+    """One appliance's. At the shared address the site answers whose stand-in holds it; ``other`` is the other one's."""
 
     def __init__(self, site: OneSite, shared: SharedState, restart: Callable[[OneSite], None]) -> None:
         self.site = site
+        self.other: BaseStandIn | None = None
         self.base = "1.0.0"
         self.shared = shared
         self.term = 0
@@ -113,7 +114,9 @@ class BaseStandIn:
         }
 
     def _shared(self) -> dict[str, Any]:
-        return {"state": self.shared.value, "address": "127.0.0.9", "port": 443, "enabled": True, "term": self.term}
+        holder = self if self.shared is SharedState.HELD or self.other is None else self.other
+        port = holder.site.port
+        return {"state": self.shared.value, "address": "127.0.0.1", "port": port, "enabled": True, "term": self.term}
 
     def _status(self) -> dict[str, Any]:
         now = utc_now()

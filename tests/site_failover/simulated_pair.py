@@ -156,7 +156,7 @@ class Appliance:
 
     def _done(self, command: Command) -> Answered:
         self.world.acted(command)
-        refused = f"{command.verb}" in self.failing
+        refused = f"{command.verb}" in self.failing or not self._sees_what_it_shall(command)
         self.failing.discard(command.verb.value)
         if refused and command.verb not in WORK:
             raise NotNow(f"{command.verb} fails")
@@ -167,6 +167,12 @@ class Appliance:
         self.journal[command.step, command.verb.value] = answer
         self.world.look()
         return answer
+
+    def _sees_what_it_shall(self, command: Command) -> bool:
+        """Whether the one that is looked for is alone at the shared address."""
+        if command.verb is not Verb.SWING_CHECK:
+            return True
+        return [one.origin for one in (self.world.a, self.world.b) if one.shared == "held"] == [command.text("origin")]
 
     def _effect(self, command: Command) -> str:
         if command.verb.startswith("shared-"):

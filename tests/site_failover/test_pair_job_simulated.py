@@ -29,6 +29,8 @@ def test_a_pair_is_upgraded_step_by_step() -> None:
     assert all(one.state is StepState.DONE and one.evidence and one.ended for one in world.job.steps)
     assert world.job.owner == world.b.origin
     assert world.b.term == 2
+    swing = next(one for one in world.job.steps if one.step is Step.SWING)
+    assert "swing-check on A" in swing.evidence
     assert world.a.document == world.b.document
 
 
@@ -78,6 +80,23 @@ def test_what_fails_on_a_after_the_swing_is_tried_again(failure: str) -> None:
     world.check_end()
     assert world.job.state is JobState.FINISHED
     assert any(one.state is StepState.FAILED for one in world.job.steps)
+
+
+@pytest.mark.req("F7", "F9")
+def test_another_that_answers_at_the_shared_address_is_looked_for_again_and_then_a_person_is_asked() -> None:
+    world = World()
+    for _ in world.run():
+        if world.job.state is JobState.NEEDS_A_PERSON:
+            break
+        world.a.failing.add("swing-check")
+    assert (world.job.state, world.job.step) == (JobState.NEEDS_A_PERSON, Step.SWING)
+    assert [one.attempt for one in world.job.steps if one.step is Step.SWING] == [1, 2, 3]
+    assert "swing-check on A" in world.job.error
+    assert (world.a.role, world.b.role, world.b.shared) == (Role.BACKUP, Role.PRIMARY, "held")
+    world.a.failing.clear()
+    finish(world)
+    world.check_end()
+    assert world.job.state is JobState.FINISHED
 
 
 def test_what_keeps_failing_after_the_swing_waits_for_a_person() -> None:
@@ -226,7 +245,16 @@ EVENTS = st.one_of(
     st.tuples(st.just("resume"), st.just(Side.A), st.just(0.0)),
     st.tuples(
         st.sampled_from(
-            ["install-base", "install-site", "probe", "take-primary", "step-down", "freeze", "shared-join"]
+            [
+                "install-base",
+                "install-site",
+                "probe",
+                "take-primary",
+                "step-down",
+                "freeze",
+                "shared-join",
+                "swing-check",
+            ]
         ),
         st.sampled_from(Side),
         st.just(0.0),

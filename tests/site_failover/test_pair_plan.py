@@ -162,7 +162,17 @@ FOURTH = tuple(replace(one, step="swing.4") for one in SWING)
 DOWN_A = replace(A, role=Role.BACKUP, term=2, answers=SWING[:1])
 JOINED_B = replace(B, answers=SWING[1:])
 BACK_AT_FINAL_SYNC = job_record.again(at(Step.SWING), Step.FINAL_SYNC, "The freeze ran out.", NOW)
-ALL = tuple(Answered("swing.1", f"shared-{one}", True, "") for one in ("hold", "join", "turn", "leave", "settle"))
+MOVED = tuple(Answered("swing.1", f"shared-{one}", True, "") for one in ("hold", "join", "turn", "leave", "settle"))
+CHECK = Answered("swing.1", "swing-check", True, "127.0.0.9:443 is answered by B.")
+ALL = (*MOVED, CHECK)
+BY_A = ("shared-leave", "swing-check")
+ANOTHER = (*MOVED, replace(CHECK, ok=False, sentence="Another answers."))
+
+
+def over_at_3(ok: bool) -> tuple[ApplianceFacts, ApplianceFacts]:
+    """Both after every move of the third attempt, when it was seen who answers."""
+    answers = tuple(replace(one, step="swing.3", ok=ok or one.verb != "swing-check") for one in ALL)
+    return replace(OVER_A, answers=answers), replace(OVER_B, answers=answers)
 
 
 @pytest.mark.req("F7", "F9")
@@ -175,6 +185,7 @@ ALL = tuple(Answered("swing.1", f"shared-{one}", True, "") for one in ("hold", "
         (frozen(DOWN_A), JOINED_B, Side.B, "take-primary", 2),
         (DOWN_A, JOINED_B, Side.B, "take-primary", 2),  # once A has stepped down, the freeze no longer matters
         (DOWN_A, replace(JOINED_B, role=Role.PRIMARY, term=2), Side.B, "shared-turn", 2),
+        (replace(OVER_A, answers=MOVED), replace(OVER_B, answers=MOVED), Side.A, "swing-check", None),
         (frozen(replace(OVER_A, answers=ALL)), replace(OVER_B, answers=ALL), Side.A, "thaw", None),
     ],
 )
@@ -196,6 +207,10 @@ def test_the_swing_goes_in_one_order(
         (at(Step.SWING), facts(DOWN_A, JOINED_B, tried=5, refusal="no"), Undo),
         (at(Step.SWING), facts(replace(A, term=2), replace(B, role=Role.PRIMARY, term=2)), GiveUp),
         (at(Step.SWING), facts(replace(OVER_A, answers=ALL), replace(OVER_B, answers=ALL)), StepDone),
+        # Another answers at the shared address, or it is not where it should be although every move was done.
+        (at(Step.SWING), facts(replace(OVER_A, answers=ANOTHER), replace(OVER_B, answers=MOVED)), Again),
+        (at(Step.SWING), facts(replace(A, role=Role.BACKUP, term=2, answers=ALL), replace(OVER_B, answers=ALL)), Again),
+        (at(Step.SWING, attempt=3), facts(*over_at_3(ok=False)), GiveUp),
         (at(Step.SWING), facts(DOWN_A, replace(B, base=None)), Wait),
         # Roles that somebody else has changed.
         (at(Step.SYNC), facts(replace(A, role=Role.BACKUP), replace(B, role=Role.PRIMARY)), Undo),
@@ -222,6 +237,15 @@ def test_the_swing_goes_in_one_order(
 )
 def test_decisions(job: PairJobRecord, known: Facts, expected: type) -> None:
     assert isinstance(plan(job, known), expected), plan(job, known)
+
+
+def test_what_the_check_saw_is_the_swings_evidence_and_a_pair_without_an_address_moves_none() -> None:
+    done = plan(at(Step.SWING, attempt=3), facts(*over_at_3(ok=True)))
+    assert isinstance(done, StepDone) and done.evidence.endswith(f". {CHECK.sentence}")
+    a = replace(OVER_A, base=base(shared="absent"))
+    b = replace(OVER_B, base=base(shared="absent"))
+    done = plan(at(Step.SWING), facts(a, b))
+    assert isinstance(done, StepDone) and done.evidence.endswith("There is no shared address to move.")
 
 
 @pytest.mark.parametrize(
@@ -296,18 +320,19 @@ def test_the_address_is_turned_left_and_settled_in_this_order() -> None:
     swung = replace(JOINED_B, role=Role.PRIMARY, term=2, base=base(shared="held"))
     down = replace(DOWN_A, base=base(shared="held"))
     known = []
-    for count in range(4):
+    for count in range(len(ALL) - 1):
         answers = ALL[2 : 2 + count]
         known.append(
             (
-                replace(down, answers=(*SWING[:1], *(one for one in answers if one.verb == "shared-leave"))),
-                replace(swung, answers=(*SWING[1:], *(one for one in answers if one.verb != "shared-leave"))),
+                replace(down, answers=(*SWING[:1], *(one for one in answers if one.verb in BY_A))),
+                replace(swung, answers=(*SWING[1:], *(one for one in answers if one.verb not in BY_A))),
             )
         )
     assert told_in_order(Step.SWING, *known) == [
         (Side.B, "shared-turn"),
         (Side.A, "shared-leave"),
         (Side.B, "shared-settle"),
+        (Side.A, "swing-check"),
         "Again",  # all is said to be done, and A still holds the address
     ]
 
@@ -422,3 +447,19 @@ def test_an_undo_leaves_clients_held_where_a_newer_version_stays() -> None:
     decision = plan(at(Step.UNDO, JobState.UNDOING), facts(b=newer))
     assert isinstance(decision, StepDone) and "newer" in decision.evidence
     assert isinstance(plan(at(Step.UNDO, JobState.UNDOING), facts(b=replace(B, held_by="job"))), Do)
+
+
+@pytest.mark.req("F7", "F9")
+def test_an_undo_claims_with_a_term_that_base_takes() -> None:
+    """B lets go first; A, which had heard of a later term by then, claims with one that base takes."""
+    job = at(Step.UNDO, JobState.UNDOING)
+    joined = replace(B, term=3, answers=SWING[1:], base=base(shared="held", shared_term=4))
+    first = plan(job, facts(replace(A, term=3), joined))
+    assert isinstance(first, Do)
+    assert (first.side, first.verb, dict(first.arguments)) == (Side.B, "shared-release", {"term": 4})
+    let_go = replace(joined, base=base(shared="released", shared_term=4))
+    second = plan(job, facts(replace(A, term=3), let_go))
+    assert isinstance(second, Do)
+    assert (second.side, second.verb, dict(second.arguments)) == (Side.A, "shared-claim", {"term": 4})
+    claimed = (Answered(job.record.key, "shared-claim", True, ""),)
+    assert isinstance(plan(job, facts(replace(A, term=3, answers=claimed), let_go)), StepDone)

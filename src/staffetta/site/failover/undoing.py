@@ -22,6 +22,7 @@ from staffetta.site.failover.job_facts import (
 )
 from staffetta.site.failover.job_record import PairJobRecord
 from staffetta.site.failover.job_states import Side, Step
+from staffetta.site.failover.swing.choice import swing_of
 
 
 def plan_undo(job: PairJobRecord, facts: Facts, limits: Limits) -> Decision:
@@ -58,17 +59,9 @@ def _loosen(job: PairJobRecord, a: ApplianceFacts, b: ApplianceFacts, facts: Fac
     if primary.role is Role.PRIMARY and (primary.base is None or backup.base is None) and _swing_begun(job, a, b):
         one = primary if primary.base is None else backup
         return Wait(f"Base of {one.host} does not answer; the undo waits to give the shared address back.", Need.BASE)
-    if primary.role is Role.PRIMARY and primary.base is not None and backup.base is not None:
-        # Base refuses a term below one that it has moved the address for.
-        term = max(primary.term, a.base.shared_term if a.base else 0, b.base.shared_term if b.base else 0)
-        if backup.base.shared == "held":
-            return _ask(
-                side.other, "shared-release", f"{backup.host} lets go of the shared address.", facts, limits, term=term
-            )
-        joined = any(one.verb == "shared-join" for one in (*a.answers, *b.answers))
-        taken = primary.answer(job.record.key, "shared-claim") is not None
-        if primary.base.shared == "released" or (joined and not taken and primary.base.shared == "held"):
-            return _ask(side, "shared-claim", f"{primary.host} takes the shared address.", facts, limits, term=term)
+    move = swing_of(a, b).back(job.record.key, side)
+    if move is not None:
+        return _asked(move, facts, limits)
     newer = preflight.version(b.site_version) > preflight.version(a.site_version)
     for side, one in ((Side.B, b), (Side.A, a)):
         if one.suspended_by == job.id:
@@ -90,6 +83,11 @@ def _swing_begun(job: PairJobRecord, a: ApplianceFacts, b: ApplianceFacts) -> bo
 
 
 def _ask(side: Side, verb: str, sentence: str, facts: Facts, limits: Limits, **arguments: int) -> Decision:
+    return _asked(Do(side, verb, sentence, tuple(sorted(arguments.items()))), facts, limits)
+
+
+def _asked(do: Do, facts: Facts, limits: Limits) -> Decision:
+    """Ask for it, unless it was asked for too often."""
     if facts.tried >= limits.tries:
-        return GiveUp(facts.refusal or f"It had no effect: {sentence}")
-    return Do(side, verb, sentence, tuple(sorted(arguments.items())))
+        return GiveUp(facts.refusal or f"It had no effect: {do.sentence}")
+    return do
