@@ -12,7 +12,7 @@ from staffetta.kernel.log import get_logger
 from staffetta.site.data import audit
 from staffetta.site.data import identity as instance
 from staffetta.site.data.roles import Role
-from staffetta.site.failover import commands, job_look, job_record, job_store, preflight, roles, watching
+from staffetta.site.failover import commands, job_look, job_record, job_store, link, preflight, roles
 from staffetta.site.failover.errors import WrongRole
 from staffetta.site.failover.job import LATER, Owner
 from staffetta.site.failover.job_command import Command, Reply, Verb, reply_from, to_document
@@ -114,7 +114,7 @@ def prepare(wanted: str | None) -> tuple[PairJobRecord, tuple[Check, ...]]:
         raise NotNow(f"The pair job {other.id} is under way ({other.state} at {other.step}).")
     job_id = new_id()
     asked = utc_now()
-    with watching.peer_of(relationship, _LINK) as peer:
+    with link.peer_of(relationship, _LINK) as peer:
         b = facts_of(peer, job_id, 1)
     now = utc_now()
     a = job_look.own_facts(job_id)
@@ -157,7 +157,7 @@ def steer(job_id: str, verb: str, actor: str) -> PairJobRecord:
     record = job_store.load(job_id)
     if record.owner == instance.origin():
         return steer_here(job_id, verb, actor)
-    with watching.peer_of(roles.required(), _LINK) as peer:
+    with link.peer_of(roles.required(), _LINK) as peer:
         told = peer.post("job/steer", {"job": job_id, "verb": verb, "actor": actor})
     return job_record.from_document(told)
 
@@ -263,7 +263,7 @@ class Runner:
         of = (relationship.peer_origin, relationship.peer_host, relationship.peer_port, relationship.established_at)
         if self._owner is None or of != self._of:
             self._close()
-            peer = watching.peer_of(relationship, _LINK)
+            peer = link.peer_of(relationship, _LINK)
             own = instance.origin()
             self._peer, self._of = peer, of
             self._owner = Owner(own, Home(), Away(peer), Shelf(peer), utc_now, DEFAULTS)
