@@ -7,13 +7,14 @@ from typing import Final
 
 from staffetta.control.local import from_json
 from staffetta.kernel.clock import utc_now
+from staffetta.kernel.errors import StaffettaError
 from staffetta.kernel.ids import new_id
 from staffetta.kernel.log import get_logger
 from staffetta.site.data import audit
 from staffetta.site.data import identity as instance
 from staffetta.site.data.roles import Role
 from staffetta.site.failover import commands, job_look, job_record, job_store, link, preflight, roles
-from staffetta.site.failover.errors import WrongRole
+from staffetta.site.failover.errors import FailoverError, WrongRole
 from staffetta.site.failover.job import LATER, Owner
 from staffetta.site.failover.job_command import Command, Reply, Verb, reply_from, to_document
 from staffetta.site.failover.job_errors import BadPairJob, Fenced, NotNow, NotReady
@@ -99,6 +100,32 @@ def facts_of(peer: Peer, job_id: str, term: int) -> ApplianceFacts:
 
 
 # Beginning
+
+
+def check_updates(actor: str) -> None:
+    """Have both bases ask the update server, so that a job goes to what is newest; then ``prepare``.
+
+    What hinders one of them hinders nobody here: its facts say so. Nothing is asked where no job can begin.
+    """
+    relationship = roles.held()
+    if relationship is None or instance.role() is not Role.PRIMARY or job_store.under_way() is not None:
+        return
+    check_updates_here(actor)
+    try:
+        with link.peer_of(relationship, _LINK) as peer:
+            peer.post("updates/check", {"actor": actor})
+    except FailoverError as error:
+        # Unreachable, as `prepare` will find; or of a release that does not know the question.
+        _log.info("the other appliance did not check for updates: %s", error.message)
+
+
+def check_updates_here(actor: str) -> None:
+    """Have this appliance's base ask the update server."""
+    try:
+        with job_look.site_door() as door:
+            door.check_updates(actor)
+    except StaffettaError as error:
+        _log.info("base did not check for updates: %s", error.message)
 
 
 def prepare(wanted: str | None) -> tuple[PairJobRecord, tuple[Check, ...]]:
