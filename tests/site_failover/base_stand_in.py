@@ -29,6 +29,7 @@ class BaseStandIn:
         self.shared = shared
         self.term = 0
         self.granted = True
+        self.checks: list[str] = []
         self.undo: set[str] = set()
         self.installs: dict[str, dict[str, Any]] = {}
         self.phases: list[str] = []
@@ -81,6 +82,9 @@ class BaseStandIn:
             elif phase in ("leave", "release"):
                 self.shared = SharedState.RELEASED
             return self._shared()
+        if path == "/v1/updates/check":
+            self.checks.append(body["actor"])
+            return {"checked_at": format_time(utc_now()), "offers": self._offers(), "error": None}
         with ASKED:
             job = f"{body['job']}-{body['step']}".lower()
             if job not in self.installs:
@@ -132,10 +136,14 @@ class BaseStandIn:
             "time": format_time(now),
             "shared": self._shared(),
             "grant": grant if self.granted else None,
-            "offers": [
-                self._offer(kind) for kind, has in (("base", self.base), ("site", self.site.version)) if has != NEW
-            ],
+            "offers": self._offers(),
         }
+
+    def _offers(self) -> list[dict[str, Any]]:
+        """Something is on offer once the update server was asked."""
+        if not self.checks:
+            return []
+        return [self._offer(kind) for kind, has in (("base", self.base), ("site", self.site.version)) if has != NEW]
 
     def _offer(self, kind: str) -> dict[str, Any]:
         return {

@@ -27,6 +27,7 @@ from staffetta.site.data import identity as instance
 from staffetta.site.failover import identity, reaching, telling
 from staffetta.site.failover.answers import ANSWERS, Asked
 from staffetta.site.failover.errors import PeerRefused, PeerUnreachable
+from staffetta.site.failover.link import KeptPeer
 from staffetta.site.failover.models import Relationship
 from staffetta.site.failover.peer import HttpsPeer
 from staffetta.site.failover.reaching import Limits, Reached
@@ -171,6 +172,34 @@ def test_a_kept_connection_that_was_closed_is_opened_anew(served: Served) -> Non
         peer._kept._socket.shutdown(socket.SHUT_RDWR)
         assert peer.get("echo")["origin"] == "asker"
         assert served.connections == 2
+
+
+def test_a_link_is_kept_for_as_long_as_the_relationship_is_the_same(served: Served) -> None:
+    # This appliance as its own peer: what proves itself is real at both ends.
+    here = {"peer_origin": instance.origin(), "peer_key": identity.pair_key().public}
+    Relationship.objects.update(**here, peer_host="127.0.0.1", peer_port=served.port)
+    kept = KeptPeer(Limits(connect=5.0, silence=5.0))
+    try:
+        first = kept.of(Relationship.objects.get())
+        assert first.get("echo")["origin"] == instance.origin()
+        assert kept.of(Relationship.objects.get()) is first
+        first.get("echo")
+        assert served.connections == 1
+        Relationship.objects.update(established_at=utc_now() + timedelta(seconds=1))
+        second = kept.of(Relationship.objects.get())
+        assert second is not first
+        assert first._kept is None, "the connection of the former relationship is closed"
+        second.get("echo")
+        assert served.connections == 2
+        Relationship.objects.update(peer_host="localhost")
+        moved = kept.of(Relationship.objects.get())
+        assert (moved.endpoint.host, second._kept) == ("localhost", None)
+        moved.get("echo")
+        kept.close()
+        assert moved._kept is None
+        assert kept.of(Relationship.objects.get()) is not moved
+    finally:
+        kept.close()
 
 
 @pytest.mark.parametrize("start", [0, 1, 1_500_000, 2_999_999, 3_000_000])

@@ -88,6 +88,7 @@ def test_a_pair_of_real_sites_is_upgraded(upgrade: Upgrade) -> None:
     a, b = upgrade.a, upgrade.b
     checked = a.command("upgrade", "--asynchronous", "--check")
     assert checked.returncode == 0 and "FAILED" not in checked.stdout, checked.stdout + checked.stderr
+    assert len(upgrade.base_a.checks) == len(upgrade.base_b.checks) == 1, "both asked the update server first"
     done = a.command("upgrade", "--asynchronous")
     print(done.stdout, done.stderr)
     assert done.returncode == 0, done.stdout + done.stderr

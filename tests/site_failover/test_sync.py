@@ -1,7 +1,7 @@
 """Data-sync between two whole sites: what comes, what is kept, what is refused."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -18,9 +18,10 @@ from staffetta.site.data.documents import Document
 from staffetta.site.data.errors import ReadOnlyHere
 from staffetta.site.data.models import KeptDocument, Record, SiteKey
 from staffetta.site.data.sync import Sync
+from staffetta.site.failover import syncing
 from staffetta.site.failover.errors import PeerUnreachable, WrongRole
 from staffetta.site.failover.models import SyncState
-from staffetta.site.failover.sync import service
+from staffetta.site.failover.sync import answers, service
 from staffetta.site.failover.sync.configuration import CONFLICT
 from staffetta.site.failover.sync.place import sealer
 from staffetta.site.fleet.models import InstallerToken, JumpClient
@@ -188,6 +189,48 @@ def test_a_field_that_an_older_release_lacks_keeps_its_value(pair: tuple[Site, S
         documents.apply(Sync.CONFIG, [Document("fleet.JumpClient", client.pk, body)], [], sealer(origin))
         client.refresh_from_db()
         assert (client.name, client.platform) == ("renamed", {"os": "Linux"})
+
+
+@pytest.mark.req("F3")
+def test_the_records_that_are_behind_are_counted_while_they_come(
+    pair: tuple[Site, Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = pair
+    round_of(a, b)
+    round_of(b, a)
+    monkeypatch.setattr(answers, "RECORDS_AT_ONCE", 4)
+    with a:
+        for number in range(10):
+            records.append("test", {"n": number})
+        behind = sum(records.heads().values())
+    with b:
+        behind -= sum(records.heads().values())
+        assert behind >= 10
+    fetched = itertools.count()
+
+    def seen() -> int:
+        with b:
+            return syncing.own_sync().records_behind
+
+    counted: list[int] = []
+
+    class Counting(LocalPeer):
+        def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+            if path == "records/fetch":
+                counted.append(seen())
+                if next(fetched) == 2:
+                    raise PeerUnreachable("the cable was pulled")
+            return super().post(path, body)
+
+    peer = Counting(a)
+    with b:
+        peer.asker = identity.origin()
+        with pytest.raises(PeerUnreachable):
+            service.pull(peer)
+    assert counted == [behind, behind - 4, behind - 8], "each batch brings four of them"
+    assert seen() == behind - 8, "what has not come is still behind"
+    round_of(b, a)
+    assert seen() == 0
 
 
 @pytest.mark.req("F5")

@@ -18,7 +18,7 @@ from staffetta.kernel.files import sync_directory
 from staffetta.site.backup import service as backup
 from staffetta.site.data import identity as instance
 from staffetta.site.data.roles import Role
-from staffetta.site.failover import holds, job_store, roles, watching
+from staffetta.site.failover import holds, job_store, link, roles
 from staffetta.site.failover.errors import StaleTerm
 from staffetta.site.failover.job_command import Command, Verb
 from staffetta.site.failover.job_errors import BadPairJob, NotNow, SwingFailed
@@ -161,7 +161,7 @@ def _sync(final: bool) -> Effect:
         """Rounds until nothing is behind; with ``final``, one that leaves nothing."""
         began = time.monotonic()
         documents = records = blobs = 0
-        with watching.peer_of(roles.required()) as peer:
+        with link.peer_of(roles.required()) as peer:
             while True:
                 result = sync.pull(peer, final=final)
                 documents, records, blobs = (

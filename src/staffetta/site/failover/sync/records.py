@@ -1,5 +1,6 @@
 """Pulling the peer's records: what is there and not here, in order, its position in the same transaction."""
 
+from collections.abc import Callable
 from typing import Any
 
 from staffetta.kernel.clock import parse_time
@@ -9,17 +10,22 @@ from staffetta.site.failover.errors import PeerRefused
 from staffetta.site.failover.peer import Peer
 
 
-def pull(peer: Peer) -> int:
-    """Fetch every record that the peer has and this appliance has not; returns how many came."""
+def pull(peer: Peer, tell: Callable[[int], None]) -> int:
+    """Fetch every record that the peer has and this appliance has not; returns how many came.
+
+    ``tell`` hears before every batch, and at the end, how many of them are still to come.
+    """
     answer = peer.get("records/heads")
     theirs = {(str(origin), str(one)): int(last) for origin, one, last in _listed(answer, "heads")}
     records.fence(theirs)
     came = 0
     while True:
         own = records.heads()
-        behind = [[*place, own.get(place, 0)] for place, last in sorted(theirs.items()) if own.get(place, 0) < last]
-        if not behind:
+        missing = {place: last - own.get(place, 0) for place, last in theirs.items() if own.get(place, 0) < last}
+        tell(sum(missing.values()))
+        if not missing:
             return came
+        behind = [[*place, own.get(place, 0)] for place in sorted(missing)]
         found = [_record(one) for one in _listed(peer.post("records/fetch", {"after": behind}), "records")]
         new = records.insert_foreign(found)
         if not new:

@@ -85,9 +85,9 @@ def _round(peer: Peer, final: bool) -> SyncResult:
                 changed = configuration.pull(peer, Sync.CONFIG) + configuration.pull(peer, Sync.LIVE)
         elif identity.role() is Role.PRIMARY and not _reconciled():
             # Records first: revocations among them hold whatever the merge decides.
-            records.pull(peer)
+            records.pull(peer, _note_records_behind)
             configuration.reconcile(peer)
-        came = records.pull(peer)
+        came = records.pull(peer, _note_records_behind)
         fetched = blobs.pull(peer, _go_on(final))
     except StaffettaError as error:
         _note(error=error.message[:300])
@@ -124,6 +124,11 @@ def _asked() -> bool:
 def _go_on(final: bool) -> Callable[[], bool]:
     deadline = time.monotonic() + BLOB_SECONDS
     return lambda: final or time.monotonic() < deadline
+
+
+def _note_records_behind(number: int) -> None:
+    # Most rounds find nothing new: what has not changed is not written.
+    SyncState.objects.filter(only=True).exclude(records_behind=number).update(records_behind=number)
 
 
 def _note(**values: object) -> None:
