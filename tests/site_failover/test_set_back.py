@@ -1,19 +1,24 @@
 """Data-sync when one side is older than the other remembers, was something else meanwhile, or lost an answer."""
 
 import pytest
+from django.contrib.auth.models import Permission
 
 from site_failover.sites import LocalPeer, Site, break_up, establish, round_of, swap
-from site_failover.test_sync import documents_of, enrol, make_account
+from site_failover.test_sync import documents_of, enrol, make_account, store_file
 from staffetta.kernel.clock import utc_now
 from staffetta.site.accounts.models import Account
-from staffetta.site.data import audit, identity
-from staffetta.site.data.models import Record, SiteInstance
+from staffetta.site.data import audit, blobs, documents, identity
+from staffetta.site.data.blobs import BlobWriter
+from staffetta.site.data.errors import BlobMissing
+from staffetta.site.data.models import KeptDocument, Record, SiteInstance, SiteKey
 from staffetta.site.data.roles import Role
+from staffetta.site.data.secrets import Secret
 from staffetta.site.failover.errors import PeerRefused, PeerUnreachable, WrongRole
 from staffetta.site.failover.models import SyncState
 from staffetta.site.failover.sync import configuration, service
 from staffetta.site.failover.sync.configuration import CONFLICT
 from staffetta.site.fleet.models import JumpClient, Presence
+from staffetta.site.management import files
 
 pytestmark = pytest.mark.usefixtures("template")
 
@@ -291,3 +296,53 @@ def test_an_answer_that_cannot_be_read_is_refused_and_said(
         service.pull(peer)
     with b:
         assert SyncState.objects.get().error
+
+
+@pytest.mark.req("F3")
+def test_bytes_that_the_primary_no_longer_names_go_from_the_backup_too(pair: tuple[Site, Site]) -> None:
+    a, b = pair
+    with a:
+        file, other, kept = (store_file(name, name.encode()) for name in ("gone", "replaced", "kept"))
+    settle(a, b)
+    with a:
+        former = other.sha256
+        files.delete("admin", file.pk)
+        with BlobWriter() as writer:
+            writer.write(b"anew")
+            files.store("admin", "replaced", writer)
+    settle(a, b)
+    with b:
+        for sha256 in (file.sha256, former):
+            with pytest.raises(BlobMissing):
+                blobs.path_of(sha256)
+            assert not list((b.folder / "blobs").glob(f"*/{sha256}"))
+        assert blobs.path_of(kept.sha256).read_bytes() == b"kept"
+        assert not blobs.missing()
+
+
+@pytest.mark.req("F3")
+def test_what_was_kept_comes_once_this_release_knows_it(pair: tuple[Site, Site]) -> None:
+    """A right and a secret that an older release could only keep: after its update data-sync brings them."""
+    a, b = pair
+    with a:
+        anna = make_account("anna")
+        anna.user_permissions.add(Permission.objects.get(codename="start_sessions"))
+        key = SiteKey.objects.create(purpose="new", seed=Secret(b"s" * 32), made_at=utc_now())
+    settle(a, b)
+    sealed = documents_of(a, b)["data.SiteKey", key.pk]
+    with b:  # as the older release left it: the row without the right, the whole of the other only kept
+        Account.objects.get(username="anna").user_permissions.clear()
+        KeptDocument.objects.create(
+            type="accounts.Account", key=anna.pk, whole=False, kind="config",
+            body={"user_permissions+": ["accounts.account.start_sessions"]},
+        )  # fmt: skip
+        token = documents.applying.set(True)
+        SiteKey.objects.filter(purpose="new").delete()
+        documents.applying.reset(token)
+        KeptDocument.objects.create(type="data.SiteKey", key=key.pk, whole=True, kind="config", body=sealed)
+        documents.adopt_kept()
+    round_of(b, a)
+    with b:
+        assert Account.objects.get(username="anna").has_perm("accounts.start_sessions")
+        assert SiteKey.objects.get(purpose="new").seed.reveal() == b"s" * 32
+        assert not KeptDocument.objects.exists()

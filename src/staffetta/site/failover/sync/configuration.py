@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from django.db import transaction
 
-from staffetta.site.data import audit, documents, identity, records
+from staffetta.site.data import audit, blobs, documents, identity, records
 from staffetta.site.data.documents import SECRET, Document
 from staffetta.site.data.roles import Role
 from staffetta.site.data.sync import Sync, travels_with
@@ -46,7 +46,12 @@ def pull(peer: Peer, kind: Sync) -> int:
     taken = common_documents.digests(peer.origin, kind)
     # Since it became a backup, once: what it changed itself before that is not what it had taken over.
     own_digests = None if is_reconciled() else _digests(kind, peer)
-    held = {key: digest for key, digest in taken.items() if own_digests is None or own_digests.get(key) == digest}
+    unadopted = documents.unadopted()
+    held = {
+        key: digest
+        for key, digest in taken.items()
+        if key not in unadopted and (own_digests is None or own_digests.get(key) == digest)
+    }
     found = _fetch(peer, kind, [key for key, digest in theirs.items() if held.get(key) != digest])
     own = {model._meta.label for model in documents.models_of(kind)}
     with transaction.atomic():
@@ -56,10 +61,13 @@ def pull(peer: Peer, kind: Sync) -> int:
         if kind is Sync.CONFIG:
             # What never was the primary's either: a backup has no configuration of its own.
             gone += [key for key in _own_keys(kind) if key not in theirs and key not in taken and key[0] in known]
+        former = common_documents.named_bytes(peer.origin, [*gone, *((one.type, one.key) for one in found)])
         left_out = documents.apply(kind, found, gone, sealer(peer.origin))
         # Not noted, what was left out is asked for again in the next round.
         found = [one for one in found if one not in left_out]
         common_documents.write(peer.origin, found, gone, kind)
+        for sha256 in former:
+            blobs.release(sha256)
         if kind is Sync.LIVE:
             # The second of the two kinds: from now on what was taken over is what is here.
             _reconciled()
