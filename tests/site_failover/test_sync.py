@@ -1,5 +1,6 @@
 """Data-sync between two whole sites: what comes, what is kept, what is refused."""
 
+import hashlib
 import itertools
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
@@ -7,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, Permission
+from django.db import connection
 
 from site_failover.sites import LocalPeer, Site, break_up, establish, round_of, swap
 from staffetta.kernel.clock import utc_now
@@ -342,6 +344,69 @@ def test_a_blob_that_was_cut_off_goes_on_where_it_stopped(pair: tuple[Site, Site
         service.pull(peer)
         assert asked == [partial]
         assert blobs.path_of(file.sha256).read_bytes() == content
+
+
+@pytest.mark.req("F3")
+def test_a_large_blob_does_not_hold_up_the_next_round(pair: tuple[Site, Site], monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = pair
+    content = bytes(range(256)) * 40
+    with a:
+        file = store_file("large", content)
+    round_of(a, b)
+    monkeypatch.setattr(service, "_go_on", lambda final: iter([True, *[final] * 100]).__next__)
+    round_of(b, a)
+    with b:
+        state = SyncState.objects.get()
+        came = blobs.incoming_path(file.sha256).stat().st_size
+        assert 0 < came < len(content)
+        assert (state.blobs_behind, state.bytes_behind) == (1, len(content) - came)
+        assert state.finished_at is None
+    for _ in range(20):
+        round_of(b, a)
+    with b:
+        assert blobs.path_of(file.sha256).read_bytes() == content
+
+
+@pytest.mark.req("F3")
+def test_no_more_is_taken_of_a_blob_than_it_has(pair: tuple[Site, Site]) -> None:
+    a, b = pair
+    with a:
+        file = store_file("short", b"x" * 1500)
+    round_of(a, b)
+    peer, sent = LocalPeer(a), 0
+
+    def endless(path: str, start: int) -> Iterator[bytes]:
+        nonlocal sent
+        while sent < 100:
+            sent += 1
+            yield b"x" * 1000
+
+    peer.stream = endless  # type: ignore[method-assign]
+    with b:
+        peer.asker = identity.origin()
+        service.pull(peer)
+        assert sent == 2
+        assert not blobs.incoming_path(file.sha256).exists()
+        assert "more than the 1500 bytes" in SyncState.objects.get().error
+
+
+@pytest.mark.req("F3")
+def test_the_database_is_free_while_a_fetched_file_is_checked(
+    pair: tuple[Site, Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = pair
+    with a:
+        store_file("large", b"x" * 1500)
+    round_of(a, b)
+    whole, seen = hashlib.file_digest, []
+
+    def watched(*given: Any) -> Any:
+        seen.append(connection.in_atomic_block)
+        return whole(*given)
+
+    monkeypatch.setattr(hashlib, "file_digest", watched)
+    round_of(b, a)
+    assert seen == [False]
 
 
 @pytest.mark.req("F3")
