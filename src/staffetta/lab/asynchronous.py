@@ -21,7 +21,7 @@ from staffetta.lab.world import LabFailure, World, wait_until
 
 MEGABYTES: Final = 200
 MEGABYTES_A_SECOND: Final = 4.0
-"""The file is under way for 50 seconds, and so while the traffic moves."""
+"""A file of 200 MB is under way for 50 seconds, and so while the traffic moves."""
 CARRY_FROM: Final = "update-site"
 """The step of the pair job at which the file sets out: the site of B is being upgraded, the swing is next."""
 JOB_SECONDS: Final = 900.0
@@ -199,7 +199,9 @@ class Asynchronous(Story):
             line = raw.decode(errors="replace").rstrip()
             self.world.say(f"    {line}")
             if CARRY_FROM in line and self.carriage is None:
-                self.carriage = self.technician.carry("computer-2", MEGABYTES, MEGABYTES_A_SECOND)
+                self.carriage = self.technician.carry(
+                    "computer-2", self.options.megabytes or MEGABYTES, MEGABYTES_A_SECOND
+                )
         return program.process.wait(60)
 
     def _note_end(self, job: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ import signal
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -100,16 +101,33 @@ class Fault:
         return wanted_kind in (kind, "any") and wanted_step in (step, "every") and wanted_when in (when, "both")
 
 
+class Draw:
+    """Draws which process of an appliance is killed next: one of those killed least often, so none is left out."""
+
+    def __init__(self, seed: str) -> None:
+        self._random = random.Random(seed)
+        self._killed: Counter[str] = Counter()
+
+    def candidates(self) -> list[str]:
+        """Return every process, in the order in which it is wanted."""
+        return sorted(PROCESSES, key=lambda name: (self._killed[name], self._random.random()))
+
+    def note(self, process: str) -> None:
+        """Note that this one was killed."""
+        self._killed[process] += 1
+
+
 class Gate:
     """Listens where every journal write asks to go on, and kills a process there first, each point once.
 
-    Which process dies is drawn from a seed that the report records, so that a run can be repeated.
+    Which process dies is drawn from a seed that the report records, for each appliance by itself, since the two write
+    in no fixed order.
     """
 
     def __init__(self, world: World, fault: Fault, seed: int) -> None:
         self._path = world.folder / "gate.sock"
         self._fault = fault
-        self._random = random.Random(seed)
+        self._draws = {side: Draw(f"{seed} {side}") for side in ("A", "B")}
         self._seen: set[tuple[str, str, str, str]] = set()
         self._kinds: dict[str, str] = {}
         self._appliances: dict[str, Appliance] = {}
@@ -143,9 +161,10 @@ class Gate:
                 self._kinds[entry["job"]] = entry["program"]
             kind = self._kinds.get(entry["job"], "")
             step = entry.get("step", entry["type"])
+            # Nobody's: the one that asked was killed meanwhile. It will ask again when it is back.
             writer = next((side for side, one in self._appliances.items() if one.owns(line["pid"])), "")
             point = (kind, step, line["when"])
-            if self.armed and (writer, *point) not in self._seen and self._fault.meets(*point):
+            if self.armed and writer and (writer, *point) not in self._seen and self._fault.meets(*point):
                 self._seen.add((writer, *point))
                 self._kill(point, self._fault.side or writer, connection)
             with contextlib.suppress(OSError):  # whoever asked may be the one that was killed
@@ -153,9 +172,8 @@ class Gate:
 
     def _kill(self, point: tuple[str, str, str], side: str, asker: socket.socket) -> None:
         wanted = self._fault.process
-        candidates = list(PROCESSES) if wanted == "any" else [wanted]
-        self._random.shuffle(candidates)
-        for name in candidates:
+        draw = self._draws[side]
+        for name in draw.candidates() if wanted == "any" else [wanted]:
             pids = list(self._pids(name, side))
             if wanted != "any":  # killed a moment ago, it is on its way back: without it this point would prove nothing
                 until = time.monotonic() + BACK_SECONDS
@@ -166,6 +184,7 @@ class Gate:
                 for pid in pids:
                     with contextlib.suppress(ProcessLookupError):  # it has just left by itself
                         os.kill(pid, signal.SIGKILL)
+                draw.note(name)
                 self.kills.append({"at": ".".join(point), "process": name, "appliance": side, "pids": pids})
                 return
 
