@@ -24,6 +24,8 @@ MEGABYTES_A_SECOND: Final = 4.0
 """A file of 200 MB is under way for 50 seconds, and so while the traffic moves."""
 CARRY_FROM: Final = "update-site"
 """The step of the pair job at which the file sets out: the site of B is being upgraded, the swing is next."""
+AGAIN_SECONDS: Final = 120.0
+"""So long the technician tries to begin with the next file if processes are killed on purpose."""
 JOB_SECONDS: Final = 900.0
 KILLED_SECONDS: Final = 1800.0
 """So long the upgrade may take, and if processes are killed on purpose meanwhile."""
@@ -188,10 +190,15 @@ class Asynchronous(Story):
                 one.appliance.control("grant-pair-upgrade")
 
     def _show(self, *arguments: str) -> int:
-        """Run a command on A and show what it prints, live; return how it ended. The file sets out at its moment."""
+        """Run a command on A and show what it prints, live; return how it ended. The file sets out at its moment.
+
+        The command itself writes the beginning of the job, so it asks at the gate too, as one of A's.
+        """
+        folder = str(self.pair.a.appliance.folder)
         program = self.world.start(
             "-".join(arguments[:2]),
-            [*self.world.staffetta, *arguments, "--appliance", str(self.pair.a.appliance.folder)],
+            [*self.world.staffetta, *arguments, "--appliance", folder],
+            env={**self.gate.environment, "STAFFETTA_APPLIANCE": folder} if self.gate else {},
             pipe=True,
         )
         assert program.process.stdout is not None
@@ -200,7 +207,10 @@ class Asynchronous(Story):
             self.world.say(f"    {line}")
             if CARRY_FROM in line and self.carriage is None:
                 self.carriage = self.technician.carry(
-                    "computer-2", self.options.megabytes or MEGABYTES, MEGABYTES_A_SECOND
+                    "computer-2",
+                    self.options.megabytes or MEGABYTES,
+                    MEGABYTES_A_SECOND,
+                    again=AGAIN_SECONDS if self.gate else 0.0,
                 )
         return program.process.wait(60)
 
