@@ -19,6 +19,9 @@ from staffetta.lab.site import Carriage, SiteAdministrator, Work
 from staffetta.lab.story import Options, Story
 from staffetta.lab.world import LabFailure, World, wait_until
 
+PACE_SECONDS: Final = 0.02
+KILLED_PACE_SECONDS: Final = 0.2
+"""How often a page is asked for on a new connection, and if processes are killed, when nobody judges the answers."""
 MEGABYTES: Final = 200
 MEGABYTES_A_SECOND: Final = 4.0
 """A file of 200 MB is under way for 50 seconds, and so while the traffic moves."""
@@ -106,7 +109,11 @@ class Asynchronous(Story):
     def start_users(self) -> str:
         """A technician types in two recorded shell sessions; pages are asked for at every address."""
         certificate = self.pair.certificate
-        self.user("shared address, new connections", "poller", f"{self.pair.url}/login/", "--certificate", certificate)
+        pace = KILLED_PACE_SECONDS if self.gate else PACE_SECONDS
+        self.user(
+            "shared address, new connections", "poller", f"{self.pair.url}/login/", "--certificate", certificate,
+            "--interval", pace,
+        )  # fmt: skip
         self.user(
             "shared address, kept alive", "poller", f"{self.pair.url}/login/", "--certificate", certificate,
             "--keep-alive", "--clients", 2, "--interval", 0.2,
@@ -123,7 +130,7 @@ class Asynchronous(Story):
             )  # fmt: skip
         self.work.append(self.technician.work_on("computer-1", self.broken_keystroke()))
         self.work.append(self.technician.work_on("computer-3"))
-        return "rita types every 50 ms on computer-1 and computer-3; pages are asked for every 20 ms"
+        return f"rita types every 50 ms on computer-1 and computer-3; pages are asked for every {pace * 1000:.0f} ms"
 
     def upgrade(self) -> str:
         """The pair job, by the public command; its progress is shown live, and the file sets out before the swing."""

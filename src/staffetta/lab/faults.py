@@ -29,6 +29,7 @@ processes    kill-PROCESS@KIND.STEP.WHEN: killed once, before or after that step
 """
 """Every fault there is; a story refuses those that it cannot bring about."""
 PROCESSES: Final = ("keeper", "service", "base-web", "gateway", "web", "worker")
+KEEPER_COUNTS: Final = 3
 BACK_SECONDS: Final = 40.0  # longer than keeper's longest pause before it starts a process again
 _PLACES: Final = {
     "keeper": ("keeper", ""),
@@ -102,7 +103,10 @@ class Fault:
 
 
 class Draw:
-    """Draws which process of an appliance is killed next: one of those killed least often, so none is left out."""
+    """Draws which process of an appliance is killed next: one of those killed least often, so none is left out.
+
+    With keeper every other process is gone too, which costs as much as killing each of them; so it has rarer turns.
+    """
 
     def __init__(self, seed: str) -> None:
         self._random = random.Random(seed)
@@ -114,7 +118,7 @@ class Draw:
 
     def note(self, process: str) -> None:
         """Note that this one was killed."""
-        self._killed[process] += 1
+        self._killed[process] += KEEPER_COUNTS if process == "keeper" else 1
 
 
 class Gate:
