@@ -2,13 +2,31 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from staffetta.lab.single import Single
 from worlds import a_world
 
 BROWSER = Path(__file__).parent / "browser"
+OWN_WORLDS = ("tests/live/test_kills.py", "tests/live/test_pair_life.py")
+"""The files whose tests bring up worlds of their own, and so may run beside those of the shared one."""
+
+
+class Lanes(LoadScopeScheduling):
+    """Each file with worlds of its own goes to one worker, all tests of the shared world to another, in their order."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return file if file in OWN_WORLDS else "the shared world"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
+    """With `--dist loadscope`, whole worlds are tested side by side."""
+    return Lanes(config, log) if config.getoption("dist") == "loadscope" else None
 
 
 @pytest.fixture(scope="session")
@@ -18,25 +36,6 @@ def alpha() -> Iterator[Single]:
         yield story
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests in a browser come last, since they leave the shared world at the newer release.
-
-    With several workers (``--dist loadgroup``) those that share a world, or anything else that lasts for a whole file,
-    stay together in one.
-    """
+    """The tests in a browser come last: they leave the shared world at the newer release."""
     items.sort(key=lambda item: BROWSER in item.path.parents)
-    for item in items:
-        group = _group(item)
-        if group:
-            item.add_marker(pytest.mark.xdist_group(group))
-
-
-def _group(item: pytest.Item) -> str:
-    """The name under which a test stays with others; empty if it stands for itself."""
-    fixtures = getattr(item, "_fixtureinfo", None)
-    shared = {} if fixtures is None else fixtures.name2fixturedefs
-    if "alpha" in shared:
-        return "alpha"
-    lasting = any(one[-1].scope == "module" for one in shared.values())
-    return item.path.stem if lasting else ""
