@@ -120,7 +120,7 @@ def test_only_who_manages_failover_may(person: Callable[..., Account]) -> None:
     client.force_login(person("rita", Allowed.VIEW_REPORTS))
     for path in (SECURITY, FAILOVER, f"{FAILOVER}/upgrade"):
         assert client.get(path).status_code == 403
-    for path in ("sync", "become-primary", "break", "establish", "upgrade"):
+    for path in ("sync", "become-primary", "break", "establish", "upgrade", "upgrade/check"):
         assert client.post(f"{FAILOVER}/{path}").status_code == 403
     client.force_login(person("anna", Allowed.MANAGE_FAILOVER))
     assert client.get(FAILOVER).status_code == 200
@@ -129,6 +129,7 @@ def test_only_who_manages_failover_may(person: Callable[..., Account]) -> None:
 @pytest.mark.req("F12")
 def test_an_upgrade_that_cannot_be_is_explained_before_it_begins(browser: Client) -> None:
     become(Role.BACKUP)
+    assert browser.post(f"{FAILOVER}/upgrade/check")["Location"] == f"{FAILOVER}/upgrade"
     page = browser.get(f"{FAILOVER}/upgrade")
     assert page.status_code == 409
     assert "begin the upgrade on the primary" in page.content.decode()

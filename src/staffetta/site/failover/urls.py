@@ -15,6 +15,7 @@ urlpatterns = [
     path("management/failover/become-primary", views.become_primary, name="become-primary"),
     path("management/failover/break", views.break_relationship, name="break"),
     path("management/failover/upgrade", views.upgrade, name="upgrade"),
+    path("management/failover/upgrade/check", views.check_updates, name="check-updates"),
     path("management/failover/jobs/<slug:job_id>", views.job, name="job"),
     path("management/failover/jobs/<slug:job_id>/<slug:verb>", views.steer, name="steer"),
 ]

@@ -124,13 +124,20 @@ def upgrade(request: HttpRequest) -> HttpResponse:
         if request.method == "POST":
             begun = job_service.begin(_name(request))
             return HttpResponseRedirect(reverse("failover:job", args=[begun.id]))
-        job_service.check_updates(_name(request))
         record, checks = job_service.prepare(None)
     except StaffettaError as error:
         problem, status = error.message, error.http_status
     blocked = record is None or any(not one.ok and one.need is None for one in checks)
     context = {"record": record, "checks": checks, "problem": problem, "blocked": blocked, "pair": service.picture()}
     return render(request, "failover/upgrade.html", context, status=status)
+
+
+@_manages
+@require_POST
+def check_updates(request: HttpRequest) -> HttpResponse:
+    """Have both bases ask the update server; the page of the upgrade says what is on offer then."""
+    job_service.check_updates(_name(request))
+    return HttpResponseRedirect(reverse("failover:upgrade"))
 
 
 @_manages
