@@ -96,9 +96,7 @@ def test_a_segment_whose_bytes_are_others_or_gone_is_missing(pair: tuple[Path, P
     assert sync(pair)["recordings"] == {"a": 0, "b": 1, "lost": 0, **SAME, "only_b": 1}
     other = pair[1] / "site" / "blobs" / NAME[:2] / NAME
     other.unlink() if content is None else other.write_bytes(content)
-    assert sync(pair)["recordings"] == {"a": 0, "b": 0, "lost": 1, **SAME}, (
-        "they agree, and it is lost"
-    )
+    assert sync(pair)["recordings"] == {"a": 0, "b": 0, "lost": 1, **SAME}, "they agree, and it is lost"
 
 
 def test_the_keys_alone_are_those_of_the_records(pair: tuple[Path, Path]) -> None:
