@@ -2,13 +2,31 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from staffetta.lab.single import Single
 from worlds import a_world
 
 BROWSER = Path(__file__).parent / "browser"
+OWN_WORLDS = ("tests/live/test_kills.py", "tests/live/test_pair_life.py")
+"""The files whose tests bring up worlds of their own, and so may run beside those of the shared one."""
+
+
+class Lanes(LoadScopeScheduling):
+    """Each file with worlds of its own goes to one worker, all tests of the shared world to another, in their order."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return file if file in OWN_WORLDS else "the shared world"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
+    """With `--dist loadscope`, whole worlds are tested side by side."""
+    return Lanes(config, log) if config.getoption("dist") == "loadscope" else None
 
 
 @pytest.fixture(scope="session")

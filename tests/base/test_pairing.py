@@ -369,10 +369,10 @@ async def test_the_door_tells_the_picture_and_is_a_closed_list(office: Office) -
             control.withdraw_pair_upgrade("ann")
             assert control.pair_grant() is None
             refused(lambda: control.grant_pair_upgrade(200, "ann"), "grant-refused", 400)
-            assert door.claim_shared(5, "cleo").state is HELD
+            assert door.shared(SharedPhase.CLAIM, 5, "cleo").state is HELD
             assert control.shared_address().state is HELD
-            assert door.release_shared(5, "cleo").state is RELEASED
-            refused(lambda: door.claim_shared(4, "cleo"), "stale-term", 409)
+            assert door.shared(SharedPhase.RELEASE, 5, "cleo").state is RELEASED
+            refused(lambda: door.shared(SharedPhase.CLAIM, 4, "cleo"), "stale-term", 409)
             assert control.enable_shared_address(False, "ann").state is DISABLED
             found = door.check_updates("cleo")
             assert found.error is not None

@@ -204,6 +204,6 @@ def test_the_address_follows_the_role_and_what_an_administrator_ticked(pair: Liv
         with pytest.raises(ConnectionRefusedError):
             ask(pair.port)
         with pytest.raises(ApplianceRefused, match="not enabled"), SiteDoor(second.paths.site_door_socket) as door:
-            door.claim_shared(2, "test")
+            door.shared(SharedPhase.CLAIM, 2, "test")
         control.enable_shared_address(True, "ann")
         wait_until(lambda: state(second) is SharedState.HELD, 20, "ticked: follows the role again")

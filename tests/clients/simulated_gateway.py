@@ -25,7 +25,7 @@ from cryptography.x509.oid import NameOID
 from staffetta.kernel.clock import format_time, utc_now
 from staffetta.kernel.ids import new_id
 from staffetta.site.support import relay as relays
-from staffetta.wire import enrolment, frames, messages, signed, tickets
+from staffetta.wire import enrolment, frames, messages, notes, signed, tickets
 from staffetta.wire.errors import CloseCode, FrameError, NotProven
 from staffetta.wire.fields import from_base64url
 from staffetta.wire.identity import SigningKey, certificate_sha256
@@ -79,7 +79,7 @@ class KnownSession:
     over: bool = False
     recorded: bool = True
     ended: str = ""
-    told: list[tuple[EndName, messages.Transferred]] = field(default_factory=list)
+    told: list[tuple[EndName, notes.Transferred]] = field(default_factory=list)
 
 
 class Socket:

@@ -7,13 +7,11 @@ from pathlib import Path
 import click
 import pytest
 
-from staffetta.cli.main import cli
+from staffetta.cli.main import GROUPS, cli
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
-COMMAND = re.compile(r"\bstaffetta ((?:[a-z][a-z-]*)(?: [a-z][a-z-]*)*)")
-GROUPS = ("appliance", "backup", "console", "failover", "jump-client", "lab", "site", "vendor")
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

@@ -18,7 +18,7 @@ from staffetta.control.paths import ApplianceDescription, AppliancePaths
 from staffetta.control.private import Facts, facts
 from staffetta.front.certificates import make_self_signed
 from staffetta.kernel.clock import utc_now
-from staffetta.site.support.recording import RecordedFrame, read_segment
+from staffetta.site.support.segments import RecordedFrame, read_segment
 
 VERSION = "1.0.0"
 SHARED = "127.0.0.1:1"

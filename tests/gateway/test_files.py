@@ -16,9 +16,10 @@ from staffetta.site.data.projections import rebuild_projections
 from staffetta.site.fleet import service as fleet
 from staffetta.site.support import exports, stories
 from staffetta.site.support import service as support
-from staffetta.wire import enrolment, frames, messages
+from staffetta.wire import enrolment, frames, messages, notes
 from staffetta.wire.fields import to_base64url
-from staffetta.wire.messages import Direction, EndName, Transferred
+from staffetta.wire.messages import EndName
+from staffetta.wire.notes import Direction, Transferred
 
 MEGA = 1_000_000
 SHA256 = hashlib.sha256(b"content").digest()
@@ -35,7 +36,7 @@ async def join(world: World, opened: Opened, counter: int = 1):  # type: ignore[
 
 
 def note(sequence: int, told: Transferred) -> bytes:
-    return frames.encode(frames.Data(0, sequence, 0, messages.encode_note(told)))
+    return frames.encode(frames.Data(0, sequence, 0, notes.encode_note(told)))
 
 
 async def transfers(session: str) -> tuple[stories.StoryTransfer, ...]:

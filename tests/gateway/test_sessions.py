@@ -16,7 +16,7 @@ from staffetta.site.data.models import Record
 from staffetta.site.fleet import service as fleet
 from staffetta.site.support import service as support
 from staffetta.site.support.models import SessionEvent, SessionSegment
-from staffetta.site.support.recording import RecordedFrame, read_segment
+from staffetta.site.support.segments import RecordedFrame, read_segment
 from staffetta.wire import frames, messages, tickets
 from staffetta.wire.errors import CloseCode
 from staffetta.wire.messages import EndName
@@ -329,7 +329,7 @@ async def test_what_a_killed_process_left_of_a_recording_is_taken_over(world: Wo
     opened = await world.opened()
     folder = world.paths.site / "recordings-open"
     script = (
-        "import os, sys; from pathlib import Path; from staffetta.site.support.recording import Recorder\n"
+        "import os, sys; from pathlib import Path; from staffetta.site.support.segments import Recorder\n"
         "from staffetta.wire import frames; from staffetta.wire.messages import EndName\n"
         f"recorder = Recorder(Path({str(folder)!r}), 'site-dead')\n"
         "message = frames.encode(frames.Data(1, 0, 0, b'last words'))\n"

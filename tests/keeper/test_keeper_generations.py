@@ -9,7 +9,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from staffetta.keeper import Refusal
 from staffetta.keeper.actions import Answer, Note, Retire, Signal, Spawn, Tell
-from staffetta.keeper.generations import Leaving, Limits, Program
+from staffetta.keeper.generation import Leaving
+from staffetta.keeper.generations import Limits, Program
 from staffetta.keeper.states import FINALS, TABLE, Event, State
 from staffetta.kernel.states import StateTable
 

@@ -1,12 +1,14 @@
 """The lab can see: every kind of loss turns the report red, and nothing else does."""
 
+from collections import Counter
+
 import pytest
 import reports
 from hypothesis import given
 from hypothesis import strategies as st
 
 from staffetta.kernel.errors import InvalidInput
-from staffetta.lab.faults import Fault
+from staffetta.lab.faults import PROCESSES, Draw, Fault
 from staffetta.lab.judge import judge
 from staffetta.lab.measures import Difference, compare, gaps, longest_gap, longest_pause, most_at_once, pauses
 from staffetta.lab.report import Report
@@ -229,3 +231,14 @@ def test_a_fault_of_a_pair_names_its_side() -> None:
     assert fault.needs_pair
     assert Fault.parse("lose@record").needs_pair
     assert not Fault.parse("kill-any@any.every.both").needs_pair
+
+
+def test_no_process_is_left_out_by_chance_and_keeper_has_rarer_turns() -> None:
+    draw = Draw("1 A")
+    killed = []
+    for _ in range(32):
+        name = next(one for one in draw.candidates() if one != "keeper" or len(killed) > 15)  # keeper is away at first
+        draw.note(name)
+        killed.append(name)
+    assert Counter(killed) == {name: 2 if name == "keeper" else 6 for name in PROCESSES}
+    assert Draw("1 A").candidates() == Draw("1 A").candidates() != Draw("2 A").candidates()

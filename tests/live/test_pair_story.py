@@ -10,7 +10,7 @@ from staffetta.lab.page import page
 from staffetta.lab.publisher import NEW
 from worlds import a_story
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.live, pytest.mark.measures, pytest.mark.timeout(1500)]
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import pytest
 
 from worlds import run_lab
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.live, pytest.mark.measures, pytest.mark.timeout(900)]
 
 
 @pytest.mark.req("U3", "U8", "U9", "U10", "U12", "U15", "U17", "C4", "C5", "S1", "S2", "H3")

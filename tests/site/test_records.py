@@ -16,8 +16,9 @@ from staffetta.kernel.clock import utc_now
 from staffetta.site.accounts.models import Account
 from staffetta.site.accounts.permissions import Allowed
 from staffetta.site.data import identity, projections, records
-from staffetta.site.data.errors import BodyNotJson, RecordsAreFinal
+from staffetta.site.data.errors import BodyNotJson, RecordGap, RecordsAreFinal
 from staffetta.site.data.models import Record
+from staffetta.site.data.records import RecordText
 from staffetta.site.fleet import service as fleet
 from staffetta.site.management.models import AuditEntry
 from staffetta.site.support import service as support
@@ -41,6 +42,32 @@ def test_a_new_incarnation_begins_anew() -> None:
     after = records.append("test.two", {})
     assert after.incarnation != before.incarnation
     assert after.sequence == 1
+
+
+@pytest.mark.req("F5")
+def test_nothing_more_is_written_under_an_incarnation_that_was_set_back() -> None:
+    """Also before what was forgotten is here again: its next number is taken elsewhere."""
+    before = records.append("test.one", {})
+    seen = {(before.origin, before.incarnation): before.sequence}
+    assert records.fence(seen) == 0
+    assert records.append("test.two", {}).incarnation == before.incarnation
+    assert records.fence({**seen, (before.origin, before.incarnation): before.sequence + 2}) == 1
+    after = records.append("test.three", {})
+    assert after.incarnation != before.incarnation
+    assert after.sequence == 1
+
+
+@pytest.mark.req("F3", "F5")
+def test_a_gap_and_an_incarnation_of_two_origins_are_refused_whole() -> None:
+    def text(sequence: int, origin: str = "there") -> RecordText:
+        return RecordText(origin, "life", sequence, "test.one", utc_now(), {})
+
+    assert records.insert_foreign([text(1), text(2)]) == 2
+    for found in ([text(3), text(5)], [text(3), text(1, "elsewhere")]):
+        with pytest.raises(RecordGap):
+            records.insert_foreign(found)
+        assert records.heads()["there", "life"] == 2
+        assert Record.objects.filter(incarnation="life").count() == 2
 
 
 def test_a_rolled_back_transaction_gives_its_number_back() -> None:

@@ -26,9 +26,10 @@ from staffetta.site.fleet import service as fleet
 from staffetta.site.support import service, stories
 from staffetta.site.support.errors import BadAttach, Fenced, SessionOver, SessionRefused, SessionUnknown
 from staffetta.site.support.pauses import Before, pause_before
-from staffetta.site.support.recording import Recorder
+from staffetta.site.support.segments import Recorder
 from staffetta.wire import frames
-from staffetta.wire.messages import Direction, EndName, Transferred
+from staffetta.wire.messages import EndName
+from staffetta.wire.notes import Direction, Transferred
 
 T0 = datetime.fromisoformat("2026-11-24T05:00:00+00:00")
 

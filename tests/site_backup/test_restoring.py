@@ -1,9 +1,11 @@
 """What a restore refuses, and that it changes nothing then; what it takes from older and newer releases."""
 
+import contextlib
 import hashlib
 import io
 import json
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -14,7 +16,7 @@ import pytest
 from staffetta.kernel.clock import utc_now
 from staffetta.kernel.errors import StaffettaError
 from staffetta.site.accounts.models import Account
-from staffetta.site.backup import archive, lines, manifest, service, work
+from staffetta.site.backup import archive, lines, manifest, restoring, service, work
 from staffetta.site.backup.age import EncryptingWriter
 from staffetta.site.backup.archive import ArchiveReader, ArchiveWriter
 from staffetta.site.backup.errors import (
@@ -124,6 +126,18 @@ def test_it_is_restored(plain: bytes) -> None:
     assert row.name == "kept.txt" and blobs.path_of(row.sha256).read_bytes() == b"bytes"
     assert done.former is not None and done.former.exists()
     assert Record.objects.filter(body__action="backup.restored", body__actor="admin").count() == 1
+
+
+@pytest.mark.req("F5")
+def test_who_puts_the_copy_back_means_it_in_a_pair_too(plain: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that was set back by mishap is joined with what the peer has; an undone restore is not."""
+    # The copy holds what was committed: the pair of this test is made in it.
+    paired = "INSERT INTO failover_syncstate (only, common_with) VALUES (1, 'the peer')"
+    monkeypatch.setattr(restoring, "WHEN_PUT_BACK", [paired, *restoring.WHEN_PUT_BACK])
+    former = restore(plain).former
+    assert former is not None
+    with contextlib.closing(sqlite3.connect(former)) as copy:
+        assert copy.execute("SELECT common_with FROM failover_syncstate").fetchall() == [("",)]
 
 
 CHANGES: list[tuple[str, Callable[[Members], Members]]] = [

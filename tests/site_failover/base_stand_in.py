@@ -20,14 +20,16 @@ ASKED = threading.Lock()
 
 
 class BaseStandIn:
-    """One appliance's. ``others`` says whether the other one listens at the shared address."""
+    """One appliance's. At the shared address the site answers whose stand-in holds it; ``other`` is the other one's."""
 
     def __init__(self, site: OneSite, shared: SharedState, restart: Callable[[OneSite], None]) -> None:
         self.site = site
+        self.other: BaseStandIn | None = None
         self.base = "1.0.0"
         self.shared = shared
         self.term = 0
         self.granted = True
+        self.checks: list[str] = []
         self.undo: set[str] = set()
         self.installs: dict[str, dict[str, Any]] = {}
         self.phases: list[str] = []
@@ -80,6 +82,9 @@ class BaseStandIn:
             elif phase in ("leave", "release"):
                 self.shared = SharedState.RELEASED
             return self._shared()
+        if path == "/v1/updates/check":
+            self.checks.append(body["actor"])
+            return {"checked_at": format_time(utc_now()), "offers": self._offers(), "error": None}
         with ASKED:
             job = f"{body['job']}-{body['step']}".lower()
             if job not in self.installs:
@@ -113,7 +118,9 @@ class BaseStandIn:
         }
 
     def _shared(self) -> dict[str, Any]:
-        return {"state": self.shared.value, "address": "127.0.0.9", "port": 443, "enabled": True, "term": self.term}
+        holder = self if self.shared is SharedState.HELD or self.other is None else self.other
+        port = holder.site.port
+        return {"state": self.shared.value, "address": "127.0.0.1", "port": port, "enabled": True, "term": self.term}
 
     def _status(self) -> dict[str, Any]:
         now = utc_now()
@@ -129,10 +136,14 @@ class BaseStandIn:
             "time": format_time(now),
             "shared": self._shared(),
             "grant": grant if self.granted else None,
-            "offers": [
-                self._offer(kind) for kind, has in (("base", self.base), ("site", self.site.version)) if has != NEW
-            ],
+            "offers": self._offers(),
         }
+
+    def _offers(self) -> list[dict[str, Any]]:
+        """Something is on offer once the update server was asked."""
+        if not self.checks:
+            return []
+        return [self._offer(kind) for kind, has in (("base", self.base), ("site", self.site.version)) if has != NEW]
 
     def _offer(self, kind: str) -> dict[str, Any]:
         return {

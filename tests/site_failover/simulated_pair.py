@@ -59,6 +59,7 @@ class Appliance:
     up_at: datetime = START
     deaf_until: datetime = START
     granted: bool = True
+    refuses: str = ""
     failing: set[str] = field(default_factory=set)
 
     @property
@@ -155,7 +156,7 @@ class Appliance:
 
     def _done(self, command: Command) -> Answered:
         self.world.acted(command)
-        refused = f"{command.verb}" in self.failing
+        refused = f"{command.verb}" in self.failing or not self._sees_what_it_shall(command)
         self.failing.discard(command.verb.value)
         if refused and command.verb not in WORK:
             raise NotNow(f"{command.verb} fails")
@@ -166,6 +167,12 @@ class Appliance:
         self.journal[command.step, command.verb.value] = answer
         self.world.look()
         return answer
+
+    def _sees_what_it_shall(self, command: Command) -> bool:
+        """Whether the one that is looked for is alone at the shared address."""
+        if command.verb is not Verb.SWING_CHECK:
+            return True
+        return [one.origin for one in (self.world.a, self.world.b) if one.shared == "held"] == [command.text("origin")]
 
     def _effect(self, command: Command) -> str:
         if command.verb.startswith("shared-"):
@@ -211,6 +218,8 @@ class Appliance:
 
     def take(self, document: PairJobRecord) -> None:
         """The other appliance tells its document."""
+        if self.refuses:
+            raise NotNow(self.refuses)
         kept = self.document
         if kept is not None and kept.id == document.id and not document.supersedes(kept):
             if (document.rank, document.revision) == (kept.rank, kept.revision):
@@ -262,7 +271,7 @@ class Cable:
             raise PeerUnreachable("the document was lost")
         try:
             self._reach().take(document)
-        except Fenced as error:
+        except (Fenced, NotNow) as error:
             raise PeerRefused(error.message, error.code) from None
 
 

@@ -160,7 +160,7 @@ def establish(primary: Site, backup: Site) -> None:
     for site, role in ((primary, Role.PRIMARY), (backup, Role.BACKUP)):
         with site:
             SiteInstance.objects.update(role=role, role_term=max(terms) + 1)
-            service.begin_reign()
+            service.begin_role()
 
 
 def break_up(*sites: Site) -> None:
@@ -175,9 +175,10 @@ def swap(primary: Site, backup: Site) -> None:
     with backup:
         term = identity.role_term() + 1
         SiteInstance.objects.update(role=Role.PRIMARY, role_term=term)
-        service.begin_reign()
+        service.begin_role()
     with primary:
         SiteInstance.objects.update(role=Role.BACKUP, role_term=term)
+        service.begin_role()
 
 
 def round_of(site: Site, other: Site, cut: Callable[[], bool] = lambda: False) -> None:

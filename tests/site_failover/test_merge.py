@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from staffetta.site.failover.sync.merge import Body, Key, merge
@@ -12,6 +12,7 @@ BODIES = st.fixed_dictionaries({"name": st.integers(0, 3), "x": st.integers(0, 1
 SIDES = st.dictionaries(st.sampled_from(KEYS), BODIES)
 
 
+@example({KEYS[0]: {"x": 0}}, {KEYS[0]: {"x": 0, "new": 1}}, {KEYS[0]: {"x": 1}})
 @given(SIDES, SIDES, SIDES)
 def test_one_sided_changes_survive_and_two_sided_ones_are_named(
     common: dict[Key, Body], primary: dict[Key, Body], backup: dict[Key, Body]
@@ -21,13 +22,26 @@ def test_one_sided_changes_survive_and_two_sided_ones_are_named(
     named = {one.key for one in merged.conflicts}
     for key in KEYS:
         ours, theirs, before = primary.get(key), backup.get(key), common.get(key)
+        both = differs(before, theirs) and differs(before, ours) and differs(ours, theirs)
+        assert (key in named) == both, "a conflict is what both changed differently, and nothing else"
         if not differs(before, theirs):
             assert after.get(key) == ours, "the backup changed nothing: the primary's stays"
-        elif not differs(before, ours) and key not in named:
+        elif not differs(before, ours):
             assert not differs(after.get(key), theirs), "only the backup changed it: its version is taken"
-        elif differs(ours, theirs):
-            assert key in named, "both changed it differently: it is a conflict"
-            assert after.get(key) == ours, "and the primary's is kept"
+            kept = after.get(key, {}).keys()
+            assert theirs is None or kept == {*theirs, *(ours or {})}, "and what only the primary's release knows"
+        elif both:
+            assert after.get(key) == ours, "both changed it: the primary's is kept"
+
+
+@given(SIDES, SIDES, SIDES, st.sets(st.sampled_from(KEYS)))
+def test_what_the_backup_says_to_have_left_alone_stays(
+    common: dict[Key, Body], primary: dict[Key, Body], backup: dict[Key, Body], edited: set[Key]
+) -> None:
+    told, plain = merge(common, primary, backup, {}, edited), merge(common, primary, backup, {})
+    assert told.write == {key: body for key, body in plain.write.items() if key in edited}
+    assert told.remove == plain.remove & edited
+    assert told.conflicts == tuple(one for one in plain.conflicts if one.key in edited)
 
 
 @given(SIDES, SIDES, SIDES)

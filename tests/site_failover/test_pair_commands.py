@@ -1,12 +1,13 @@
 """The journal of a pair job's commands, its storage and its holds, over the site's own tables."""
 
+import contextlib
 import json
 import shutil
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -33,7 +34,7 @@ from staffetta.site.failover import (
     rules,
 )
 from staffetta.site.failover.answers import ANSWERS, Asked
-from staffetta.site.failover.errors import StaleTerm
+from staffetta.site.failover.errors import PeerUnreachable, StaleTerm
 from staffetta.site.failover.job_command import Command, UnderWay, Verb
 from staffetta.site.failover.job_errors import BadPairJob, Fenced, NoSuchPairJob, NotNow
 from staffetta.site.failover.job_record import PairJobRecord, Targets
@@ -179,6 +180,86 @@ def test_a_freeze_ends_by_itself_and_has_a_longest(job: PairJobRecord) -> None:
         commands.execute(told(job, Verb.FREEZE, "final-sync.2", seconds=3600))
     identity.freeze(utc_now() - timedelta(seconds=1))
     assert holds.frozen_by() is None
+
+
+def test_a_command_that_waited_while_the_job_was_taken_over_or_ended_does_nothing(
+    job: PairJobRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = commands._alone
+
+    @contextlib.contextmanager
+    def slow() -> Iterator[bool]:
+        with alone() as has:
+            meanwhile()
+            yield has
+
+    monkeypatch.setattr(commands, "_alone", slow)
+    meanwhile: Callable[[], object] = lambda: job_service.take_over(job.id, "admin")  # noqa: E731 - two of them
+    with pytest.raises(Fenced):
+        commands.execute(told(job, Verb.FREEZE, "final-sync.1", seconds=30))
+    taken = job_store.load(job.id)
+    meanwhile = lambda: job_store.change(job.id, lambda one: job_record.abandoned(one, "over", START))  # noqa: E731
+    with pytest.raises(NotNow):
+        commands.execute(replace(told(job, Verb.SUSPEND), term=taken.term, owner=taken.owner))
+    assert holds.suspended_by() is None and not identity.frozen()
+
+
+@pytest.mark.parametrize("related", [True, False], ids=["with the peer", "alone"])
+@pytest.mark.parametrize("peer_version", ["0.0.1", configured.STAFFETTA_VERSION])
+def test_what_is_held_for_a_job_that_has_ended_is_let_go(job: PairJobRecord, peer_version: str, related: bool) -> None:
+    """Killed between storing the end and letting go; and clients once no peer is left that has an older version."""
+    commands.execute(told(job, Verb.SUSPEND))
+    commands.execute(told(job, Verb.HOLD_CLIENTS))
+    commands.execute(told(job, Verb.FREEZE, "final-sync.1", seconds=30))
+    job_service.Runner().run()
+    assert (holds.suspended_by(), holds.clients_held_by(), holds.frozen_by()) == (job.id,) * 3
+    over = replace(job_record.abandoned(job, "over", START), revision=2)
+    job_store.receive(over)
+    Relationship.objects.update(peer_version=peer_version, broken_at=None if related else START)
+    job_service.Runner().run()
+    assert (holds.suspended_by(), holds.frozen_by()) == (None, None)
+    older = related and peer_version == "0.0.1"
+    assert holds.clients_held_by() == (job.id if older else None)
+
+
+def test_a_broken_relationship_ends_the_job_and_lets_clients_go(job: PairJobRecord) -> None:
+    commands.execute(told(job, Verb.SUSPEND))
+    commands.execute(told(job, Verb.HOLD_CLIENTS))
+    Relationship.objects.update(broken_at=START)
+    runner = job_service.Runner()
+    runner.run(lambda: 0.0)
+    runner.run(lambda: 100.0)
+    assert job_store.load(job.id).state is JobState.UNDONE
+    assert (holds.suspended_by(), holds.clients_held_by()) == (None, None)
+
+
+def test_an_end_is_taken_even_with_the_number_of_a_revision_that_is_known(job: PairJobRecord) -> None:
+    """The other side ended the job while this one wrote a revision of its own."""
+    assert job_store.receive(job_record.abandoned(job, "over", START))
+    assert job_store.load(job.id).state is JobState.UNDONE
+    with pytest.raises(Fenced):
+        job_store.receive(job)
+
+
+def test_work_that_cannot_be_done_is_told_in_the_end(job: PairJobRecord, monkeypatch: pytest.MonkeyPatch) -> None:
+    outcomes: list[Exception] = [PeerUnreachable("no answer")] * 3 + [OSError(28, "No space left on device")]
+
+    def sync(*_: object) -> job_effects.Done:
+        raise outcomes.pop(0)
+
+    monkeypatch.setattr(job_effects, "_EFFECTS", {**job_effects._EFFECTS, Verb.SYNC: sync})
+    began = utc_now()
+    commands.execute(told(job, Verb.SYNC, "sync.1"))
+    commands.work(began)
+    commands.work(began + commands.PATIENCE - timedelta(seconds=1))
+    assert commands.execute(told(job, Verb.SYNC, "sync.1")) == UnderWay()
+    commands.work(began + commands.PATIENCE)
+    answer = job_look.own_facts(job.id).answer("sync.1", "sync")
+    assert answer is not None and not answer.ok and answer.sentence == "no answer"
+    commands.execute(told(job, Verb.SYNC, "sync.2"))
+    commands.work(began)
+    answer = job_look.own_facts(job.id).answer("sync.2", "sync")
+    assert answer is not None and not answer.ok and "No space left" in answer.sentence
 
 
 def test_work_is_taken_down_and_done_by_the_worker(job: PairJobRecord, monkeypatch: pytest.MonkeyPatch) -> None:

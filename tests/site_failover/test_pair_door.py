@@ -24,9 +24,10 @@ from staffetta.front.certificates import CertificateStore, make_self_signed
 from staffetta.front.door import Door
 from staffetta.kernel.clock import utc_now
 from staffetta.site.data import identity as instance
-from staffetta.site.failover import identity, telling
+from staffetta.site.failover import identity, reaching, telling
 from staffetta.site.failover.answers import ANSWERS, Asked
 from staffetta.site.failover.errors import PeerRefused, PeerUnreachable
+from staffetta.site.failover.link import KeptPeer
 from staffetta.site.failover.models import Relationship
 from staffetta.site.failover.peer import HttpsPeer
 from staffetta.site.failover.reaching import Limits, Reached
@@ -173,6 +174,34 @@ def test_a_kept_connection_that_was_closed_is_opened_anew(served: Served) -> Non
         assert served.connections == 2
 
 
+def test_a_link_is_kept_for_as_long_as_the_relationship_is_the_same(served: Served) -> None:
+    # This appliance as its own peer: what proves itself is real at both ends.
+    here = {"peer_origin": instance.origin(), "peer_key": identity.pair_key().public}
+    Relationship.objects.update(**here, peer_host="127.0.0.1", peer_port=served.port)
+    kept = KeptPeer(Limits(connect=5.0, silence=5.0))
+    try:
+        first = kept.of(Relationship.objects.get())
+        assert first.get("echo")["origin"] == instance.origin()
+        assert kept.of(Relationship.objects.get()) is first
+        first.get("echo")
+        assert served.connections == 1
+        Relationship.objects.update(established_at=utc_now() + timedelta(seconds=1))
+        second = kept.of(Relationship.objects.get())
+        assert second is not first
+        assert first._kept is None, "the connection of the former relationship is closed"
+        second.get("echo")
+        assert served.connections == 2
+        Relationship.objects.update(peer_host="localhost")
+        moved = kept.of(Relationship.objects.get())
+        assert (moved.endpoint.host, second._kept) == ("localhost", None)
+        moved.get("echo")
+        kept.close()
+        assert moved._kept is None
+        assert kept.of(Relationship.objects.get()) is not moved
+    finally:
+        kept.close()
+
+
 @pytest.mark.parametrize("start", [0, 1, 1_500_000, 2_999_999, 3_000_000])
 def test_a_file_is_streamed_from_an_offset(served: Served, start: int) -> None:
     with served.peer() as peer:
@@ -250,6 +279,20 @@ def test_bodies_are_bounded(served: Served) -> None:
     for body in (b"[]", b'{"a": NaN}', b"\xff"):
         status, answer = raw(served, "POST", "echo", token(served), body)
         assert (status, answer["code"]) == (400, "bad-frame")
+
+
+@pytest.mark.parametrize("said", [b"[" * 100_000, b'{"a": NaN}', b'{"a": 1, "a": 2}', b"[]"])
+def test_an_answer_that_is_no_strict_object_is_as_none(said: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever answers before anything is proven cannot stop the asker with it."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(said))
+        threading.Thread(target=theirs.sendall, args=(said,), daemon=True).start()
+        monkeypatch.setattr(ours.__class__, "getpeercert", lambda *_, **__: b"", raising=False)
+        monkeypatch.setattr(reaching, "_connected", lambda *_: ours)
+        reached = reaching.Reached(Endpoint("peer", 443))
+        with pytest.raises(PeerUnreachable, match="no JSON object"):
+            reached.ask("GET", "hello")
 
 
 def test_establishing_is_answered_only_so_often(folder: Path, served: Served) -> None:

@@ -29,6 +29,8 @@ def test_a_pair_is_upgraded_step_by_step() -> None:
     assert all(one.state is StepState.DONE and one.evidence and one.ended for one in world.job.steps)
     assert world.job.owner == world.b.origin
     assert world.b.term == 2
+    swing = next(one for one in world.job.steps if one.step is Step.SWING)
+    assert "swing-check on A" in swing.evidence
     assert world.a.document == world.b.document
 
 
@@ -80,6 +82,23 @@ def test_what_fails_on_a_after_the_swing_is_tried_again(failure: str) -> None:
     assert any(one.state is StepState.FAILED for one in world.job.steps)
 
 
+@pytest.mark.req("F7", "F9")
+def test_another_that_answers_at_the_shared_address_is_looked_for_again_and_then_a_person_is_asked() -> None:
+    world = World()
+    for _ in world.run():
+        if world.job.state is JobState.NEEDS_A_PERSON:
+            break
+        world.a.failing.add("swing-check")
+    assert (world.job.state, world.job.step) == (JobState.NEEDS_A_PERSON, Step.SWING)
+    assert [one.attempt for one in world.job.steps if one.step is Step.SWING] == [1, 2, 3]
+    assert "swing-check on A" in world.job.error
+    assert (world.a.role, world.b.role, world.b.shared) == (Role.BACKUP, Role.PRIMARY, "held")
+    world.a.failing.clear()
+    finish(world)
+    world.check_end()
+    assert world.job.state is JobState.FINISHED
+
+
 def test_what_keeps_failing_after_the_swing_waits_for_a_person() -> None:
     world = World()
     for number in world.run():
@@ -107,6 +126,37 @@ def test_a_backup_that_keeps_refusing_to_become_primary_leaves_a_primary() -> No
     assert "newer" in world.job.sentence
 
 
+def test_a_freeze_that_runs_out_in_the_swing_is_followed_by_another_final_sync() -> None:
+    world = World()
+    late = False
+    for _ in world.run():
+        if not late and any(verb == "shared-join" for _, verb in world.b.journal):
+            late = True
+            world.a.frozen_until = world.now
+    assert late
+    world.check_end()
+    assert world.job.state is JobState.FINISHED
+    assert [one.key for one in world.job.steps if one.step is Step.FINAL_SYNC] == ["final-sync.1", "final-sync.2"]
+
+
+@pytest.mark.req("F7")
+def test_a_job_that_the_other_appliance_refuses_says_so_and_goes_on_when_it_is_taken() -> None:
+    world = World()
+    world.b.refuses = "Another pair job is under way."
+    for number in world.run():
+        if number == 5:
+            assert world.a.document is not None
+            assert world.a.document.state is JobState.WAITING
+            assert world.a.document.sentence == "The other appliance refuses the job: Another pair job is under way."
+            revision = world.a.document.revision
+        if number == 10:
+            assert world.a.document is not None and world.a.document.revision == revision
+            world.b.refuses = ""
+    world.check_end()
+    assert world.job.state is JobState.FINISHED
+
+
+@pytest.mark.req("F7")
 def test_a_missing_grant_is_named_and_waited_for() -> None:
     world = World()
     world.b.granted = False
@@ -195,7 +245,16 @@ EVENTS = st.one_of(
     st.tuples(st.just("resume"), st.just(Side.A), st.just(0.0)),
     st.tuples(
         st.sampled_from(
-            ["install-base", "install-site", "probe", "take-primary", "step-down", "freeze", "shared-join"]
+            [
+                "install-base",
+                "install-site",
+                "probe",
+                "take-primary",
+                "step-down",
+                "freeze",
+                "shared-join",
+                "swing-check",
+            ]
         ),
         st.sampled_from(Side),
         st.just(0.0),

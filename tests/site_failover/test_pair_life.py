@@ -84,6 +84,10 @@ def test_establish_swap_crash_return_break_and_establish_again(sites: Pair) -> N
     done(a, "sync-now", "--wait")
     assert "early" in users(b)
     b.stop("worker")
+    assert "  behind: 0 files, 0 bytes" in b.command("status").stdout
+    b.execute("update failover_syncstate set records_behind = 12")
+    assert "  behind: 12 records, 0 files, 0 bytes" in b.command("status").stdout
+    assert b.status()["sync"]["records_behind"] == 12
     make_user(a, "late")
     done(b, "become-primary", "--yes")
     assert (a.role(), b.role()) == (("backup", 3), ("primary", 3))

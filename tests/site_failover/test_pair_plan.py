@@ -161,7 +161,18 @@ SWING = tuple(Answered("swing.1", verb, True, "done") for verb in ("shared-hold"
 FOURTH = tuple(replace(one, step="swing.4") for one in SWING)
 DOWN_A = replace(A, role=Role.BACKUP, term=2, answers=SWING[:1])
 JOINED_B = replace(B, answers=SWING[1:])
-ALL = tuple(Answered("swing.1", f"shared-{one}", True, "") for one in ("hold", "join", "turn", "leave", "settle"))
+BACK_AT_FINAL_SYNC = job_record.again(at(Step.SWING), Step.FINAL_SYNC, "The freeze ran out.", NOW)
+MOVED = tuple(Answered("swing.1", f"shared-{one}", True, "") for one in ("hold", "join", "turn", "leave", "settle"))
+CHECK = Answered("swing.1", "swing-check", True, "127.0.0.9:443 is answered by B.")
+ALL = (*MOVED, CHECK)
+BY_A = ("shared-leave", "swing-check")
+ANOTHER = (*MOVED, replace(CHECK, ok=False, sentence="Another answers."))
+
+
+def over_at_3(ok: bool) -> tuple[ApplianceFacts, ApplianceFacts]:
+    """Both after every move of the third attempt, when it was seen who answers."""
+    answers = tuple(replace(one, step="swing.3", ok=ok or one.verb != "swing-check") for one in ALL)
+    return replace(OVER_A, answers=answers), replace(OVER_B, answers=answers)
 
 
 @pytest.mark.req("F7", "F9")
@@ -174,6 +185,7 @@ ALL = tuple(Answered("swing.1", f"shared-{one}", True, "") for one in ("hold", "
         (frozen(DOWN_A), JOINED_B, Side.B, "take-primary", 2),
         (DOWN_A, JOINED_B, Side.B, "take-primary", 2),  # once A has stepped down, the freeze no longer matters
         (DOWN_A, replace(JOINED_B, role=Role.PRIMARY, term=2), Side.B, "shared-turn", 2),
+        (replace(OVER_A, answers=MOVED), replace(OVER_B, answers=MOVED), Side.A, "swing-check", None),
         (frozen(replace(OVER_A, answers=ALL)), replace(OVER_B, answers=ALL), Side.A, "thaw", None),
     ],
 )
@@ -195,12 +207,19 @@ def test_the_swing_goes_in_one_order(
         (at(Step.SWING), facts(DOWN_A, JOINED_B, tried=5, refusal="no"), Undo),
         (at(Step.SWING), facts(replace(A, term=2), replace(B, role=Role.PRIMARY, term=2)), GiveUp),
         (at(Step.SWING), facts(replace(OVER_A, answers=ALL), replace(OVER_B, answers=ALL)), StepDone),
+        # Another answers at the shared address, or it is not where it should be although every move was done.
+        (at(Step.SWING), facts(replace(OVER_A, answers=ANOTHER), replace(OVER_B, answers=MOVED)), Again),
+        (at(Step.SWING), facts(replace(A, role=Role.BACKUP, term=2, answers=ALL), replace(OVER_B, answers=ALL)), Again),
+        (at(Step.SWING, attempt=3), facts(*over_at_3(ok=False)), GiveUp),
         (at(Step.SWING), facts(DOWN_A, replace(B, base=None)), Wait),
         # Roles that somebody else has changed.
         (at(Step.SYNC), facts(replace(A, role=Role.BACKUP), replace(B, role=Role.PRIMARY)), Undo),
         (at(Step.PROBE_A), facts(replace(A, term=3), OVER_B), GiveUp),
         # Who took over with an older document.
         (at(Step.BACKUP), facts(DOWN_A, JOINED_B), Again),
+        # The owner itself has gone back from the swing to another final data-sync.
+        (BACK_AT_FINAL_SYNC, facts(replace(A, answers=SWING[:1]), JOINED_B), Do),
+        (BACK_AT_FINAL_SYNC, facts(replace(A, answers=FOURTH[:1]), JOINED_B), Again),
         # Clients.
         (at(Step.RELEASE_CLIENTS), facts(replace(OVER_A, site_version="1.0"), OVER_B), GiveUp),
         (at(Step.RELEASE_CLIENTS), facts(OVER_A, OVER_B), StepDone),
@@ -218,6 +237,15 @@ def test_the_swing_goes_in_one_order(
 )
 def test_decisions(job: PairJobRecord, known: Facts, expected: type) -> None:
     assert isinstance(plan(job, known), expected), plan(job, known)
+
+
+def test_what_the_check_saw_is_the_swings_evidence_and_a_pair_without_an_address_moves_none() -> None:
+    done = plan(at(Step.SWING, attempt=3), facts(*over_at_3(ok=True)))
+    assert isinstance(done, StepDone) and done.evidence.endswith(f". {CHECK.sentence}")
+    a = replace(OVER_A, base=base(shared="absent"))
+    b = replace(OVER_B, base=base(shared="absent"))
+    done = plan(at(Step.SWING), facts(a, b))
+    assert isinstance(done, StepDone) and done.evidence.endswith("There is no shared address to move.")
 
 
 @pytest.mark.parametrize(
@@ -255,8 +283,183 @@ def test_an_undo_gives_the_role_back_with_a_term_above_every_promotion_on_its_wa
     assert (second.side, second.verb, dict(second.arguments)) == (Side.A, "take-primary", {"term": 3})
 
 
+def told_in_order(step: Step, *known: tuple[ApplianceFacts, ApplianceFacts]) -> list[tuple[Side, str] | str]:
+    decisions = [plan(at(step), facts(*both)) for both in known]
+    return [(one.side, one.verb) if isinstance(one, Do) else type(one).__name__ for one in decisions]
+
+
+def test_both_are_suspended_and_hold_clients_before_anything_is_installed() -> None:
+    quiet_a, quiet_b = replace(A, suspended_by="job"), replace(B, suspended_by="job")
+    assert told_in_order(
+        Step.SUSPEND,
+        (A, B),
+        (A, quiet_b),
+        (quiet_a, quiet_b),
+        (quiet_a, replace(quiet_b, held_by="job")),
+        (replace(quiet_a, held_by="another"), replace(quiet_b, held_by="job")),
+        (replace(quiet_a, held_by="job"), replace(quiet_b, held_by="job")),
+    ) == [
+        (Side.B, "suspend"),
+        (Side.A, "suspend"),
+        (Side.B, "hold-clients"),
+        (Side.A, "hold-clients"),
+        (Side.A, "hold-clients"),
+        "StepDone",
+    ]
+
+
+def test_roles_are_restored_and_a_freeze_that_is_left_ends() -> None:
+    quiet_a, quiet_b = replace(OVER_A, suspended_by="job"), replace(OVER_B, suspended_by="job")
+    assert told_in_order(
+        Step.RESTORE_ROLES, (quiet_a, quiet_b), (quiet_a, OVER_B), (frozen(OVER_A), OVER_B), (OVER_A, OVER_B)
+    ) == [(Side.B, "resume"), (Side.A, "resume"), (Side.A, "thaw"), "StepDone"]
+
+
+@pytest.mark.req("F7", "F9")
+def test_the_address_is_turned_left_and_settled_in_this_order() -> None:
+    swung = replace(JOINED_B, role=Role.PRIMARY, term=2, base=base(shared="held"))
+    down = replace(DOWN_A, base=base(shared="held"))
+    known = []
+    for count in range(len(ALL) - 1):
+        answers = ALL[2 : 2 + count]
+        known.append(
+            (
+                replace(down, answers=(*SWING[:1], *(one for one in answers if one.verb in BY_A))),
+                replace(swung, answers=(*SWING[1:], *(one for one in answers if one.verb not in BY_A))),
+            )
+        )
+    assert told_in_order(Step.SWING, *known) == [
+        (Side.B, "shared-turn"),
+        (Side.A, "shared-leave"),
+        (Side.B, "shared-settle"),
+        (Side.A, "swing-check"),
+        "Again",  # all is said to be done, and A still holds the address
+    ]
+
+
+@pytest.mark.parametrize(
+    ("job", "known", "expected"),
+    [
+        (at(Step.SWING), facts(DOWN_A, replace(JOINED_B, term=2)), Undo),  # B would refuse that term
+        (at(Step.SWING), facts(frozen(replace(A, answers=SWING[:1])), JOINED_B, tried=5, refusal="no"), Undo),
+        (at(Step.UPDATE_BASE_B, targets=Targets("2.0")), facts(), StepDone),
+        (at(Step.UPDATE_BASE_B, targets=Targets("3.0", "2.0")), facts(), Do),
+        (
+            at(Step.FINAL_SYNC),
+            facts(frozen(A), replace(B, answers=(Answered("final-sync.1", "final-sync", False, "no"),))),
+            Undo,
+        ),
+        (at(Step.FINAL_SYNC), facts(frozen(A), B), Do),
+        (at(Step.FINAL_SYNC), facts(replace(frozen(A), frozen_by="another"), B), Do),
+        (
+            at(Step.FINAL_SYNC),
+            facts(frozen(replace(A, answers=(Answered("final-sync.1", "freeze", True, ""),)), 5), B),
+            Again,
+        ),
+        (
+            at(Step.FINAL_SYNC, attempt=3),
+            facts(replace(A, answers=(Answered("final-sync.3", "freeze", True, ""),)), B),
+            Undo,
+        ),
+        (at(Step.PREFLIGHT), facts(b=replace(B, behind=3), waited=600), Wait),
+        (at(Step.PREFLIGHT), facts(b=replace(B, behind=3), waited=601), Undo),
+    ],
+)
+def test_decisions_at_the_edges(job: PairJobRecord, known: Facts, expected: type) -> None:
+    assert isinstance(plan(job, known), expected), plan(job, known)
+
+
+def test_nobody_is_primary_is_said_only_when_it_is_so() -> None:
+    """Who reads it makes A the primary by hand."""
+    said = "make host-a primary by hand"
+    why = "b:443 cannot be reached: it does not answer in time."
+    for job, a, b, right in (
+        (at(Step.SWING), DOWN_A, None, True),
+        (at(Step.SWING), A, None, False),
+        (at(Step.SWING), None, B, False),
+        (at(Step.PROBE_A), OVER_A, None, False),
+    ):
+        decision = plan(job, facts(a, b, silent=12, why=why))
+        assert isinstance(decision, Wait) and (said in decision.sentence) is right
+        assert why in decision.sentence
+        assert f"Appliance {'A' if a is None else 'B'} " in decision.sentence
+
+
+def test_an_undo_of_equal_terms_raises_bs_first() -> None:
+    """A promotion with the term that A stepped down with may still be on its way to B."""
+    decision = plan(at(Step.UNDO, JobState.UNDOING), facts(DOWN_A, replace(JOINED_B, term=2)))
+    assert isinstance(decision, Do) and (decision.side, decision.verb) == (Side.B, "step-down")
+
+
+HELD_A = replace(A, answers=SWING[:1], base=base(shared="held"))
+STILL_B = replace(JOINED_B, base=base(shared="held"))
+CLAIMED_A = replace(HELD_A, answers=(*SWING[:1], Answered("undo.1", "shared-claim", True, "")))
+
+
+@pytest.mark.req("F7", "F9")
+@pytest.mark.parametrize(
+    ("a", "b", "expected"),
+    [
+        (HELD_A, STILL_B, (Side.B, "shared-release")),
+        (HELD_A, JOINED_B, (Side.A, "shared-claim")),  # it shares the address with nobody from now on
+        (replace(HELD_A, base=base(shared="released")), B, (Side.A, "shared-claim")),
+        (CLAIMED_A, JOINED_B, None),
+        (A, B, None),
+    ],
+)
+def test_an_undo_gives_the_shared_address_back(
+    a: ApplianceFacts, b: ApplianceFacts, expected: tuple[Side, str] | None
+) -> None:
+    decision = plan(at(Step.UNDO, JobState.UNDOING), facts(a, replace(b, suspended_by="job")))
+    assert isinstance(decision, Do)
+    assert (decision.side, decision.verb) == (expected or (Side.B, "resume"))
+
+
+@pytest.mark.req("F7", "F9")
+@pytest.mark.parametrize("mute", Side)
+def test_an_undo_waits_for_base_only_if_the_shared_address_may_have_moved(mute: Side) -> None:
+    job = at(Step.UNDO, JobState.UNDOING)
+    a, b = (replace(one, base=None) if mute is side else one for side, one in ((Side.A, A), (Side.B, B)))
+    assert isinstance(plan(job, facts(a, b)), StepDone)
+    joined = replace(b, answers=SWING[1:])
+    swung = job_record.undo(at(Step.SWING), "It fails.", NOW)
+    for decision in (plan(job, facts(a, joined)), plan(swung, facts(a, b))):
+        assert isinstance(decision, Wait) and decision.need is Need.BASE
+
+
+@pytest.mark.parametrize("side", Side)
+def test_an_undo_lets_an_install_end_first(side: Side) -> None:
+    install = (InstallFact("update-site-b.1", InstallState.RUNNING, "at prove"),)
+    known = facts(replace(A, installs=install)) if side is Side.A else facts(b=replace(B, installs=install))
+    decision = plan(at(Step.UNDO, JobState.UNDOING), known)
+    assert isinstance(decision, Wait) and "at prove" in decision.sentence
+
+
+def test_an_undo_that_has_no_effect_needs_a_person() -> None:
+    known = facts(b=replace(B, suspended_by="job"), tried=LIMITS.tries)
+    for refusal, sentence in (("no", "no"), ("", "It had no effect: host-b acts on its role by itself again.")):
+        assert plan(at(Step.UNDO, JobState.UNDOING), replace(known, refusal=refusal)) == GiveUp(sentence)
+    assert isinstance(plan(at(Step.UNDO, JobState.UNDOING), replace(known, tried=LIMITS.tries - 1)), Do)
+
+
 def test_an_undo_leaves_clients_held_where_a_newer_version_stays() -> None:
     newer = replace(B, site_version="2.0", held_by="job")
     decision = plan(at(Step.UNDO, JobState.UNDOING), facts(b=newer))
     assert isinstance(decision, StepDone) and "newer" in decision.evidence
     assert isinstance(plan(at(Step.UNDO, JobState.UNDOING), facts(b=replace(B, held_by="job"))), Do)
+
+
+@pytest.mark.req("F7", "F9")
+def test_an_undo_claims_with_a_term_that_base_takes() -> None:
+    """B lets go first; A, which had heard of a later term by then, claims with one that base takes."""
+    job = at(Step.UNDO, JobState.UNDOING)
+    joined = replace(B, term=3, answers=SWING[1:], base=base(shared="held", shared_term=4))
+    first = plan(job, facts(replace(A, term=3), joined))
+    assert isinstance(first, Do)
+    assert (first.side, first.verb, dict(first.arguments)) == (Side.B, "shared-release", {"term": 4})
+    let_go = replace(joined, base=base(shared="released", shared_term=4))
+    second = plan(job, facts(replace(A, term=3), let_go))
+    assert isinstance(second, Do)
+    assert (second.side, second.verb, dict(second.arguments)) == (Side.A, "shared-claim", {"term": 4})
+    claimed = (Answered(job.record.key, "shared-claim", True, ""),)
+    assert isinstance(plan(job, facts(replace(A, term=3, answers=claimed), let_go)), StepDone)

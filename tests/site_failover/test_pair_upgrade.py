@@ -68,6 +68,7 @@ def upgrade(sites: Pair) -> Iterator[Upgrade]:
     """An established pair, synced, with a newer base and site on offer on both."""
     base_a = BaseStandIn(sites.a, SharedState.HELD, restart)
     base_b = BaseStandIn(sites.b, SharedState.RELEASED, restart)
+    base_a.other, base_b.other = base_b, base_a
     start(sites.a)
     start(sites.b)
     key = sites.a.command("key", "--generate").stdout.strip()
@@ -87,6 +88,7 @@ def test_a_pair_of_real_sites_is_upgraded(upgrade: Upgrade) -> None:
     a, b = upgrade.a, upgrade.b
     checked = a.command("upgrade", "--asynchronous", "--check")
     assert checked.returncode == 0 and "FAILED" not in checked.stdout, checked.stdout + checked.stderr
+    assert len(upgrade.base_a.checks) == len(upgrade.base_b.checks) == 1, "both asked the update server first"
     done = a.command("upgrade", "--asynchronous")
     print(done.stdout, done.stderr)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -99,6 +101,8 @@ def test_a_pair_of_real_sites_is_upgraded(upgrade: Upgrade) -> None:
     assert all(one["evidence"] and one["seconds"] is not None for one in job["steps"])
     assert (upgrade.base_a.phases, upgrade.base_b.phases) == (["hold", "leave"], ["join", "turn", "settle"])
     print("swing:", swing_records(a), swing_records(b))
+    swing = next(one for one in job["steps"] if one["name"] == "swing")
+    assert f"127.0.0.1:{b.port} is answered by {job['b']}, 10 times of 10" in swing["evidence"]
     assert b.rows("select suspended_by from failover_pairhold") == [("",)]
 
 

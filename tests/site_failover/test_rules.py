@@ -89,6 +89,17 @@ def test_an_address_is_covered_by_an_address_alone() -> None:
     assert not rules.covers(("192.0.2.11", "*.0.2.10"), "192.0.2.10")
 
 
+def test_a_wildcard_stands_for_one_label_of_a_name_with_more_than_two() -> None:
+    assert rules.covers(("*.example.com",), "Support.Example.com.")
+    assert not rules.covers(("*.example.com",), "a.b.example.com")
+    assert not rules.covers(("*.com",), "example.com")
+    assert not rules.covers(("example.org",), "support.example.com")
+
+
+def test_the_next_term_is_above_all() -> None:
+    assert rules.next_term(3, 7, 5) == 8
+
+
 def test_of_two_sides_a_failed_check_wins_and_each_is_named_once() -> None:
     good, bad = rules.same_key(True), rules.same_key(False)
     merged = rules.merged([rules.reached(BEGIN.backup, ""), good], [bad, rules.check_key_set(True)])
@@ -125,6 +136,8 @@ def held(role: Role, term: int = 5, seen: bool = True, ago: float = 600.0, **mor
         ),
         (held(Role.PRIMARY), Seen(), Finding(Verdict.STAY, (Alarm.SILENT,))),
         (held(Role.PRIMARY, ago=29), Seen(), Finding(Verdict.STAY)),
+        (held(Role.PRIMARY, seen=False, ago=29), Seen(), Finding(Verdict.STAY)),
+        (held(Role.PRIMARY, seen=False), Seen(), Finding(Verdict.STAY, (Alarm.SILENT,))),
         (held(Role.BACKUP), Seen(), Finding(Verdict.STAY, (Alarm.SILENT,))),
         (held(Role.PRIMARY), Seen(refusal="no-relationship"), Finding(Verdict.STAY, (Alarm.LEFT,))),
         (held(Role.BACKUP, seen=False), Seen(refusal="no-relationship"), Finding(Verdict.UNDO)),
@@ -181,6 +194,11 @@ def test_of_two_primaries_with_different_terms_exactly_one_steps_down(own_term: 
         (Role.PRIMARY, 3600, Seen(), 30, Finding(Verdict.STAY, (Alarm.SILENT,))),
         (Role.PRIMARY, 3600, Seen(Role.PRIMARY, 6), 1, Finding(Verdict.STEP_DOWN)),
         (Role.PRIMARY, 3600, Seen(Role.BACKUP, 5), 1, Finding(Verdict.STAY)),
+        # A clock that starts in the past: when somebody looked last lies ahead, and the peer accepts no token.
+        (Role.PRIMARY, -3600, Seen(Role.PRIMARY, 6), 1, Finding(Verdict.STEP_DOWN)),
+        (Role.PRIMARY, 3600, Seen(refusal="clocks-apart"), 29, Finding(Verdict.ASK_AGAIN)),
+        (Role.PRIMARY, 3600, Seen(refusal="clocks-apart"), 30, Finding(Verdict.STAY, (Alarm.CLOCKS_APART,))),
+        (Role.PRIMARY, 3600, Seen(refusal="peer-not-proven"), 1, Finding(Verdict.STAY, (Alarm.NOT_PROVEN,))),
     ],
 )
 def test_what_a_start_does(role: Role, looked_ago: float | None, seen: Seen, waited: float, finding: Finding) -> None:

@@ -1,72 +1,111 @@
-"""The order in which the shared address is moved, and the switch as one appliance leads it."""
+"""The swing as a whole: the order in which the shared address is moved, over a model and over two real bases."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from base.test_shared_address_live import LivePair, ask, state, tell_role, wait_until
 from staffetta.control.local import ApplianceRefused
 from staffetta.control.site_door import SharedPhase, SharedState, SiteDoor
-from staffetta.site.failover.errors import PeerUnreachable
-from staffetta.site.failover.swing.order import Part, Side, moves, moves_of
-from staffetta.site.failover.swing.shared_address import SharedAddressSwing, SwingOrder, who_answers
-from staffetta.site.failover.swing.swing import SwingFailed, swing_over
+from staffetta.site.data.roles import Role
+from staffetta.site.failover.job_errors import SwingFailed
+from staffetta.site.failover.job_facts import Answered, ApplianceFacts, BaseFacts, Do
+from staffetta.site.failover.job_states import Side
+from staffetta.site.failover.swing import seeing
+from staffetta.site.failover.swing.choice import NothingToMove, swing_of
+from staffetta.site.failover.swing.shared_address import SharedAddressSwing
+from staffetta.wire.pair import Endpoint
 
 
-@pytest.mark.req("F9")
-def test_no_connection_is_without_a_listener_and_none_goes_where_nobody_listens() -> None:
-    """Follow who listens and who gets new connections through the order: a plain model of the kernel's group."""
-    listening, gets = {Side.GIVER}, Side.GIVER
-    seen = []
-    for move in moves(giver_answers=True):
-        match move.phase:
-            case SharedPhase.HOLD:
-                gets = move.side
-            case SharedPhase.JOIN:
-                listening.add(move.side)
-            case SharedPhase.TURN:
-                gets = move.side
-            case SharedPhase.LEAVE:
-                listening.discard(move.side)
-        assert gets in listening, move
-        seen.append((move.part, gets, frozenset(listening)))
-    assert gets is Side.TAKER
-    assert listening == {Side.TAKER}
-    assert all(gets is Side.GIVER for part, gets, _ in seen if part is Part.PREPARE), "preparing moves nothing"
-    assert [move.phase for move in moves(giver_answers=False)] == [SharedPhase.CLAIM]
-    assert all(move.side is Side.TAKER for move in moves(giver_answers=False)), "a dead giver is asked nothing"
-    for answers in (True, False):
-        assert tuple(move for part in Part for move in moves_of(part, answers)) == moves(answers)
+def appliance(side: Side, shared: str, role: Role = Role.BACKUP, origin: str = "") -> ApplianceFacts:
+    moment = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+    return ApplianceFacts(origin or side.value, f"host-{side}", role, 1, "1.0", moment, BaseFacts("1.0", "1.0", shared))
+
+
+A, B = appliance(Side.A, "held", Role.PRIMARY), appliance(Side.B, "released")
+MOVES = (*SharedAddressSwing(A, B).before(2), *SharedAddressSwing(A, B).after(2))
 
 
 @dataclass
-class Across:
-    """The peer's commands, executed by its own site door as its site does it; what was asked is noted."""
+class Group:
+    """A plain model of the kernel's group: who listens, and who gets new connections."""
 
-    door: SiteDoor
-    origin: str
-    asked: list[Mapping[str, Any]] = field(default_factory=list)
-    refuses: bool = False
+    listening: set[Side] = field(default_factory=lambda: {Side.A})
+    gets: Side = Side.A
 
-    def get(self, path: str, parameters: Mapping[str, str] | None = None) -> dict[str, Any]:
-        raise AssertionError(path)
+    def do(self, move: Do) -> None:
+        match move.verb.removeprefix("shared-"):
+            case SharedPhase.HOLD if move.side in self.listening:
+                self.gets = move.side
+            case SharedPhase.JOIN:
+                self.listening.add(move.side)
+            case SharedPhase.TURN:
+                self.listening.add(move.side)
+                self.gets = move.side
+            case SharedPhase.LEAVE:
+                self.listening.discard(move.side)
+            case SharedPhase.SETTLE:
+                assert move.side in self.listening
+            case "swing-check":
+                assert dict(move.arguments) == {"origin": self.gets.value}
+                assert self.listening == {self.gets}
 
-    def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        assert path == "command"
-        self.asked.append(body)
-        if self.refuses:
-            return {"state": "done", "ok": False, "sentence": "Base is moving."}
-        phase = SharedPhase(str(body["verb"]).removeprefix("shared-"))
-        self.door.shared(phase, body["args"]["term"], f"pair job {body['job']}")
-        return {"state": "done", "ok": True, "sentence": "", "value": ""}
 
-    def stream(self, path: str, start: int) -> Iterator[bytes]:
-        raise AssertionError(path)
+@pytest.mark.req("F9")
+@given(st.lists(st.integers(0, len(MOVES) - 1), max_size=3))
+def test_no_connection_is_without_a_listener_and_none_goes_where_nobody_listens(broken: list[int]) -> None:
+    """Also if the whole order is begun anew after any of its moves, as another attempt of the step does."""
+    group = Group()
+    swing = SharedAddressSwing(A, B)
+    for end in (*broken, len(MOVES) - 1):
+        for move in MOVES[: end + 1]:
+            group.do(move)
+            assert group.gets in group.listening, move
+    assert (group.gets, group.listening) == (Side.B, {Side.B})
+    only_before = Group()
+    for move in swing.before(2):
+        only_before.do(move)
+        assert only_before.gets is Side.A, "before the roles change no traffic moves"
+
+
+@pytest.mark.req("F9")
+def test_the_facts_say_which_swing_it_is() -> None:
+    for a, b in itertools.product(("absent", "disabled", "released", "held"), repeat=2):
+        none = {a, b} <= {"absent", "disabled"}
+        swing = swing_of(replace(A, base=BaseFacts("", "", a)), replace(B, base=BaseFacts("", "", b)))
+        assert isinstance(swing, NothingToMove if none else SharedAddressSwing), (a, b)
+        assert swing.ready().ok is (none or (a, b) == ("held", "released"))
+        assert swing.moved("swing.1").ok is none  # nobody has looked
+        assert bool(swing.before(2) or swing.after(2)) is not none
+    assert not swing_of(A, replace(B, base=None)).ready().ok
+
+
+@pytest.mark.req("F9")
+def test_what_was_seen_is_what_came_of_it() -> None:
+    a, b = appliance(Side.A, "released"), appliance(Side.B, "held", Role.PRIMARY)
+    for ok in (True, False):
+        seen = (Answered("swing.2", "swing-check", ok, "B answers."),)
+        swing = SharedAddressSwing(replace(a, answers=seen), b)
+        assert (swing.moved("swing.2").ok, swing.moved("swing.2").sentence) == (ok, "B answers.")
+        assert not swing.moved("swing.3").ok, "what another attempt saw does not count"
+    assert "held on host-A" in SharedAddressSwing(A, b).moved("swing.2").sentence
+
+
+@pytest.mark.req("F9")
+def test_an_undo_asks_nothing_while_the_primary_has_it_or_a_base_is_away() -> None:
+    assert SharedAddressSwing(A, B).back("undo.1", Side.A) is None
+    assert SharedAddressSwing(A, replace(B, base=None)).back("undo.1", Side.A) is None
+    assert SharedAddressSwing(replace(A, role=Role.ALONE), B).back("undo.1", Side.A) is None
+    other_way = SharedAddressSwing(A, replace(B, role=Role.PRIMARY)).back("undo.1", Side.B)
+    assert other_way is not None and (other_way.side, other_way.verb) == (Side.A, "shared-release")
 
 
 @pytest.fixture
@@ -78,10 +117,27 @@ def pair(tmp_path: Path) -> Iterator[LivePair]:
         made.close()
 
 
+@dataclass
+class Doors:
+    """Executes moves by the real doors, as the job's effects do; ``turned`` lets A and B change places."""
+
+    one: SiteDoor
+    two: SiteDoor
+    place: Endpoint
+    turned: bool = False
+
+    def do(self, move: Do) -> str:
+        door = self.one if (move.side is Side.A) is not self.turned else self.two
+        arguments = dict(move.arguments)
+        if move.verb == "swing-check":
+            return seeing.check(self.place, str(arguments["origin"]))
+        return door.shared(SharedPhase(move.verb.removeprefix("shared-")), int(arguments["term"]), "pair job").state
+
+
 @pytest.mark.live
 @pytest.mark.timeout(240)
 @pytest.mark.req("F9")
-def test_the_switch_over_two_real_bases_there_and_back_led_by_either(pair: LivePair) -> None:
+def test_the_swing_over_two_real_bases_there_and_back(pair: LivePair) -> None:
     first, second = pair.sides
     names = [f"127.0.83.{number}:{pair.port}" for number in (1, 2)]
     tell_role(first, "primary", 1)
@@ -90,38 +146,61 @@ def test_the_switch_over_two_real_bases_there_and_back_led_by_either(pair: LiveP
         side.start()
     wait_until(lambda: state(first) is SharedState.HELD and state(second) is not None, 60, "both are there")
     wait_until(lambda: ask(pair.port), 20, "an answer")
+    place = Endpoint("127.0.83.3", pair.port)
     with SiteDoor(first.paths.site_door_socket) as one, SiteDoor(second.paths.site_door_socket) as two:
-        across = Across(two, names[1])
-        order = SwingOrder("pair-1", "swing", 4, 2, taker=names[1])
-        swing = SharedAddressSwing(one, across, Side.GIVER, order)
-        swing.prepare()
+        doors = Doors(one, two, place)
+        swing = SharedAddressSwing(replace(A, origin=names[0]), replace(B, origin=names[1]))
+        for move in swing.before(2):
+            doors.do(move)
         assert ask(pair.port) == names[0]
-        assert swing_over(swing) == f"The shared address 127.0.83.3:{pair.port} is answered by {names[1]}."
-        assert ask(pair.port) == names[1]
-        assert swing_over(swing), "done again it changes nothing"
-        assert {(body["job"], body["step"], body["term"], body["args"]["term"]) for body in across.asked} == {
-            ("pair-1", "swing", 4, 2)
-        }
-        # Back, led by the appliance that takes it; its peer refuses first.
-        back = SwingOrder("pair-2", "swing", 5, 3, taker=names[0])
-        across = Across(two, names[1], refuses=True)
-        with pytest.raises(SwingFailed, match="Base is moving"):
-            swing_over(SharedAddressSwing(one, across, Side.TAKER, back))
-        assert ask(pair.port) == names[1]
-        across.refuses = False
-        swing_over(SharedAddressSwing(one, across, Side.TAKER, back))
+        for _ in range(2):  # done again it changes nothing
+            told = [doors.do(move) for move in (*swing.before(2), *swing.after(2))]
+            assert told[-1] == f"The shared address {place} is answered by {names[1]}, 10 times of 10."
+            assert ask(pair.port) == names[1]
+        with pytest.raises(SwingFailed, match=f"the appliance {names[1]} answers, not {names[0]}"):
+            seeing.check(place, names[0])
+        # Back, the second being A now; a move of the former term comes too late.
+        doors.turned = True
+        back = SharedAddressSwing(replace(A, origin=names[1]), replace(B, origin=names[0]))
+        for move in (*back.before(3), *back.after(3)):
+            doors.do(move)
         assert ask(pair.port) == names[0]
-        # The giver is dead: it is asked nothing. An order of a former term is refused by base.
-        across = Across(two, names[1])
-        alone = SwingOrder("pair-3", "swing", 6, 4, taker=names[1])
-        swing_over(SharedAddressSwing(two, Across(one, names[0]), Side.TAKER, alone, giver_answers=False))
         with pytest.raises(ApplianceRefused, match="is over"):
-            SharedAddressSwing(two, across, Side.GIVER, back).prepare()
-        wrong = SwingOrder("pair-4", "swing", 7, 4, taker="nobody")
-        with pytest.raises(SwingFailed, match="not nobody"):
-            SharedAddressSwing(two, across, Side.TAKER, wrong, giver_answers=False).check()
+            doors.do(back.before(2)[0])
+        # An undo: the second has joined, and everything goes back to the first.
+        doors.turned = False
+        for move in swing.before(4):
+            doors.do(move)
+        undo = undoing(swing, doors)
+        assert [(move.side, move.verb) for move in undo] == [(Side.B, "shared-release"), (Side.A, "shared-claim")]
+        assert (one.status().shared.state, two.status().shared.state) == (SharedState.HELD, SharedState.RELEASED)
+        assert seeing.check(place, names[0])
+
+
+def undoing(swing: SharedAddressSwing, doors: Doors) -> list[Do]:
+    """Do what the undo of a swing asks, from fresh facts each time, until it asks for nothing more."""
+    done: list[Do] = []
+    answers: tuple[Answered, ...] = (Answered("swing.1", "shared-join", True, ""),)
+    for _ in range(4):
+        a, b = (
+            replace(facts, answers=answers, base=BaseFacts("", "", found.state.value, shared_term=found.term))
+            for facts, found in ((swing.a, doors.one.status().shared), (swing.b, doors.two.status().shared))
+        )
+        move = SharedAddressSwing(a, b).back("undo.1", Side.A)
+        if move is None:
+            return done
+        doors.do(move)
+        done.append(move)
+        answers += (Answered("undo.1", move.verb, True, ""),)
+    raise AssertionError(done)
 
 
 def test_nobody_at_the_shared_address_is_told() -> None:
-    with pytest.raises(PeerUnreachable, match="Nobody answers"):
-        who_answers("127.0.83.9", 9)
+    with pytest.raises(SwingFailed, match=r"Nobody answers at the shared address: 127\.0\.83\.9:9 cannot be reached"):
+        seeing.check(Endpoint("127.0.83.9", 9), "B")
+
+
+def test_one_other_answer_among_ten_is_enough_to_say_so() -> None:
+    answers = iter(["B"] * 9 + ["A"])
+    with pytest.raises(SwingFailed, match=r"the appliance A answers, not B \(question 10 of 10\)"):
+        seeing.check(Endpoint("127.0.83.9", 9), "B", lambda _: next(answers))

@@ -1,12 +1,14 @@
 """Data-sync between two whole sites: what comes, what is kept, what is refused."""
 
+import hashlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, Permission
+from django.db import connection
 
 from site_failover.sites import LocalPeer, Site, break_up, establish, round_of, swap
 from staffetta.kernel.clock import utc_now
@@ -18,9 +20,10 @@ from staffetta.site.data.documents import Document
 from staffetta.site.data.errors import ReadOnlyHere
 from staffetta.site.data.models import KeptDocument, Record, SiteKey
 from staffetta.site.data.sync import Sync
+from staffetta.site.failover import syncing
 from staffetta.site.failover.errors import PeerUnreachable, WrongRole
 from staffetta.site.failover.models import SyncState
-from staffetta.site.failover.sync import service
+from staffetta.site.failover.sync import answers, service
 from staffetta.site.failover.sync.configuration import CONFLICT
 from staffetta.site.failover.sync.place import sealer
 from staffetta.site.fleet.models import InstallerToken, JumpClient
@@ -190,6 +193,48 @@ def test_a_field_that_an_older_release_lacks_keeps_its_value(pair: tuple[Site, S
         assert (client.name, client.platform) == ("renamed", {"os": "Linux"})
 
 
+@pytest.mark.req("F3")
+def test_the_records_that_are_behind_are_counted_while_they_come(
+    pair: tuple[Site, Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = pair
+    round_of(a, b)
+    round_of(b, a)
+    monkeypatch.setattr(answers, "RECORDS_AT_ONCE", 4)
+    with a:
+        for number in range(10):
+            records.append("test", {"n": number})
+        behind = sum(records.heads().values())
+    with b:
+        behind -= sum(records.heads().values())
+        assert behind >= 10
+    fetched = itertools.count()
+
+    def seen() -> int:
+        with b:
+            return syncing.own_sync().records_behind
+
+    counted: list[int] = []
+
+    class Counting(LocalPeer):
+        def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+            if path == "records/fetch":
+                counted.append(seen())
+                if next(fetched) == 2:
+                    raise PeerUnreachable("the cable was pulled")
+            return super().post(path, body)
+
+    peer = Counting(a)
+    with b:
+        peer.asker = identity.origin()
+        with pytest.raises(PeerUnreachable):
+            service.pull(peer)
+    assert counted == [behind, behind - 4, behind - 8], "each batch brings four of them"
+    assert seen() == behind - 8, "what has not come is still behind"
+    round_of(b, a)
+    assert seen() == 0
+
+
 @pytest.mark.req("F5")
 def test_both_sides_of_a_break_are_joined(pair: tuple[Site, Site]) -> None:
     a, b = pair
@@ -299,6 +344,69 @@ def test_a_blob_that_was_cut_off_goes_on_where_it_stopped(pair: tuple[Site, Site
         service.pull(peer)
         assert asked == [partial]
         assert blobs.path_of(file.sha256).read_bytes() == content
+
+
+@pytest.mark.req("F3")
+def test_a_large_blob_does_not_hold_up_the_next_round(pair: tuple[Site, Site], monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = pair
+    content = bytes(range(256)) * 40
+    with a:
+        file = store_file("large", content)
+    round_of(a, b)
+    monkeypatch.setattr(service, "_go_on", lambda final: iter([True, *[final] * 100]).__next__)
+    round_of(b, a)
+    with b:
+        state = SyncState.objects.get()
+        came = blobs.incoming_path(file.sha256).stat().st_size
+        assert 0 < came < len(content)
+        assert (state.blobs_behind, state.bytes_behind) == (1, len(content) - came)
+        assert state.finished_at is None
+    for _ in range(20):
+        round_of(b, a)
+    with b:
+        assert blobs.path_of(file.sha256).read_bytes() == content
+
+
+@pytest.mark.req("F3")
+def test_no_more_is_taken_of_a_blob_than_it_has(pair: tuple[Site, Site]) -> None:
+    a, b = pair
+    with a:
+        file = store_file("short", b"x" * 1500)
+    round_of(a, b)
+    peer, sent = LocalPeer(a), 0
+
+    def endless(path: str, start: int) -> Iterator[bytes]:
+        nonlocal sent
+        while sent < 100:
+            sent += 1
+            yield b"x" * 1000
+
+    peer.stream = endless  # type: ignore[method-assign]
+    with b:
+        peer.asker = identity.origin()
+        service.pull(peer)
+        assert sent == 2
+        assert not blobs.incoming_path(file.sha256).exists()
+        assert "more than the 1500 bytes" in SyncState.objects.get().error
+
+
+@pytest.mark.req("F3")
+def test_the_database_is_free_while_a_fetched_file_is_checked(
+    pair: tuple[Site, Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = pair
+    with a:
+        store_file("large", b"x" * 1500)
+    round_of(a, b)
+    whole, seen = hashlib.file_digest, []
+
+    def watched(*given: Any) -> Any:
+        seen.append(connection.in_atomic_block)
+        return whole(*given)
+
+    monkeypatch.setattr(hashlib, "file_digest", watched)
+    round_of(b, a)
+    assert seen == [False]
 
 
 @pytest.mark.req("F3")

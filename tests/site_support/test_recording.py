@@ -14,9 +14,10 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from staffetta.site.support import recording
-from staffetta.site.support.recording import Gap, RecordedFrame, Recorder, RecordingFull, SegmentDamaged
-from staffetta.wire import frames, messages
+from staffetta.site.support import recording, segments
+from staffetta.site.support.recording import Gap
+from staffetta.site.support.segments import RecordedFrame, Recorder, RecordingFull, SegmentDamaged
+from staffetta.wire import frames, notes
 from staffetta.wire.messages import EndName
 
 SESSION = "session-1"
@@ -34,7 +35,7 @@ def frame(end: EndName, sequence: int, at: int, payload: bytes, *, delay: int = 
 
 
 def read(path: Path) -> tuple[RecordedFrame, ...]:
-    return recording.read_segment(path.read_bytes())[1]
+    return segments.read_segment(path.read_bytes())[1]
 
 
 def test_a_frame_is_in_the_file_when_write_returns(tmp_path: Path) -> None:
@@ -56,7 +57,7 @@ def test_a_segment_is_sealed_after_ten_seconds_named_by_its_hash_and_waits_to_be
     content = sealed.path.read_bytes()
     assert sealed.sha256 == hashlib.sha256(content).hexdigest()
     assert (sealed.size, sealed.frames, sealed.first, sealed.last) == (len(content), 2, EPOCH + 7, EPOCH + 9)
-    assert sealed.header == recording.SegmentHeader(SESSION, "site-1", EPOCH + 7)
+    assert sealed.header == segments.SegmentHeader(SESSION, "site-1", EPOCH + 7)
     assert recorder.due(119.0) == ()
 
     (tmp_path / "blobs").mkdir()
@@ -72,7 +73,7 @@ def test_a_segment_is_sealed_after_a_megabyte(tmp_path: Path) -> None:
         recorder.write(SESSION, CLIENT, data(written, 0, bytes(frames.MAX_PAYLOAD)), EPOCH, now=0.0)
         written += 1
     sealed = recorder.seal(full[0])
-    assert recording.SEAL_BYTES <= sealed.size < recording.SEAL_BYTES + 2 * frames.MAX_MESSAGE
+    assert segments.SEAL_BYTES <= sealed.size < segments.SEAL_BYTES + 2 * frames.MAX_MESSAGE
     assert sealed.frames == written
 
 
@@ -91,7 +92,7 @@ def killed_recorder(folder: Path, torn: bytes) -> None:
         """
         import os, signal, sys
         from pathlib import Path
-        from staffetta.site.support.recording import Recorder
+        from staffetta.site.support.segments import Recorder
         from staffetta.wire import frames
         from staffetta.wire.messages import EndName
         recorder = Recorder(Path(sys.argv[1]), "site-1")
@@ -167,20 +168,20 @@ def test_a_full_disk_refuses_the_frame_and_leaves_nothing_half(tmp_path: Path, m
 
 @given(st.binary(max_size=200), st.integers(0, 400), st.integers(1, 255))
 def test_a_damaged_segment_is_told_and_never_half_read(tail: bytes, place: int, change: int) -> None:
-    header = recording.SegmentHeader(SESSION, "site-1", EPOCH)
-    whole = recording._head(header) + b"".join(
-        recording._entry(CLIENT, EPOCH, data(n, n, b"payload %d" % n)) for n in range(4)
+    header = segments.SegmentHeader(SESSION, "site-1", EPOCH)
+    whole = segments._head(header) + b"".join(
+        segments._entry(CLIENT, EPOCH, data(n, n, b"payload %d" % n)) for n in range(4)
     )
-    assert len(recording.read_segment(whole)[1]) == 4
+    assert len(segments.read_segment(whole)[1]) == 4
     damaged = bytearray(whole)
     damaged[place % len(whole)] ^= change
     for content in (whole + b"\x00" + tail, whole[: place % len(whole)], bytes(damaged), tail):
         try:
-            found = recording.read_segment(content)
+            found = segments.read_segment(content)
         except SegmentDamaged:
             continue
         if content == bytes(damaged):
-            assert found[0] != header or place % len(whole) < len(recording._head(header))
+            assert found[0] != header or place % len(whole) < len(segments._head(header))
         else:
             assert len(found[1]) < 4  # cut exactly between two frames
 
@@ -262,8 +263,8 @@ def test_an_asciicast_version_2_file() -> None:
     header, events = cast(
         frame(CONSOLE, 0, 0, b"l"),
         frame(CLIENT, 0, 10_000, b"$ "),
-        frame(CONSOLE, 0, 500_000, messages.encode_note(messages.Resize(120, 40)), channel=0),
-        frame(CLIENT, 0, 900_000, messages.encode_note(messages.Exit(0)), channel=0),
+        frame(CONSOLE, 0, 500_000, notes.encode_note(notes.Resize(120, 40)), channel=0),
+        frame(CLIENT, 0, 900_000, notes.encode_note(notes.Exit(0)), channel=0),
         frame(CONSOLE, 1, 600_000, b"not json", channel=0),
         frame(CLIENT, 1, 1_000_001, b"bye\r\n"),
     )

@@ -4,7 +4,7 @@ import pytest
 
 from staffetta.site.support import relay
 from staffetta.site.support.relay import Close, Ended, Frame, Lost, Moved, Record, Renewed, Revoked, Send, SessionEnded
-from staffetta.wire import frames, messages
+from staffetta.wire import frames, messages, notes
 from staffetta.wire.errors import CloseCode
 
 from .playbook import CLIENT, CONSOLE, SESSION, Playbook, attach, attached, data, peer, present
@@ -189,13 +189,13 @@ def test_unknown_messages_pass_only_when_they_are_for_the_peer() -> None:
 @pytest.mark.req("S2")
 def test_what_an_end_tells_of_a_file_is_told_once_and_passed_on_always() -> None:
     book = Playbook().both_attached()
-    note = messages.Transferred(1, messages.Direction.SEND, "notes.txt", "stored", "/notes.txt", 7, bytes(32))
-    payload = messages.encode_note(note)
+    note = notes.Transferred(1, notes.Direction.SEND, "notes.txt", "stored", "/notes.txt", 7, bytes(32))
+    payload = notes.encode_note(note)
     book.play(Frame(1, data(0, payload, 0)), relay.Told(SESSION, CONSOLE, note), Send(2, data(0, payload, 0)))
     book.play(Frame(1, data(0, payload, 0)), Send(2, data(0, payload, 0)))
     book.play(Frame(2, data(0, payload, 0)), relay.Told(SESSION, CLIENT, note), Send(1, data(0, payload, 0)))
     book.play(Frame(1, data(0, payload, 1)), Send(2, data(0, payload, 1)))
-    for other in (b"nonsense", b'{"type":"transferred"}', messages.encode_note(messages.Resize(80, 24))):
+    for other in (b"nonsense", b'{"type":"transferred"}', notes.encode_note(notes.Resize(80, 24))):
         book.play(Frame(1, data(1, other, 0)), Send(2, data(1, other, 0)))
     book.play(Lost(2), present(CLIENT, False, 1), peer(1, False, 1))
-    book.play(Frame(1, data(2, messages.encode_note(note), 0)))
+    book.play(Frame(1, data(2, notes.encode_note(note), 0)))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 
 from staffetta.kernel.states import IllegalTransition
-from staffetta.wire import files, frames, messages, resume
+from staffetta.wire import files, frames, messages, notes, outcomes, resume
 from staffetta.wire.errors import FrameError
 from staffetta.wire.messages import EndName
 
@@ -38,10 +38,8 @@ def test_the_longest_names_and_paths_fit_one_frame() -> None:
     worst = "\x01"  # six bytes in JSON
     files.write(files.Offer(worst * 256, 2**63 - 1, worst * 1024, overwrite=True))
     files.write(files.Refused(worst * 256, worst * 1024))
-    note = messages.Transferred(
-        63, messages.Direction.FETCH, worst * 256, worst * 64, worst * 1024, 2**63 - 1, bytes(32)
-    )
-    assert messages.parse_note(messages.encode_note(note)) == note
+    note = notes.Transferred(63, notes.Direction.FETCH, worst * 256, worst * 64, worst * 1024, 2**63 - 1, bytes(32))
+    assert notes.parse_note(notes.encode_note(note)) == note
 
 
 @pytest.mark.parametrize(
@@ -219,9 +217,9 @@ def test_transfers_side_by_side_do_not_touch_each_other(
             (client, console, senders, console),
         ):
             for output in end.take():
-                assert isinstance(output, resume.Send)
+                assert isinstance(output, outcomes.Send)
                 for event in other.receive(1, output.message, 0.0):
-                    if isinstance(event, resume.Arrived):
+                    if isinstance(event, outcomes.Arrived):
                         heard = sides[event.channel].receive(event.payload)
                         if isinstance(heard, files.Piece):
                             stored[event.channel] += heard.data
@@ -271,5 +269,5 @@ def _join(console: resume.SessionEnd, client: resume.SessionEnd) -> None:
         end.receive(1, messages.encode(attached), 0.0)
     for end, other in ((console, client), (client, console)):
         for output in end.take():
-            assert isinstance(output, resume.Send)
+            assert isinstance(output, outcomes.Send)
             other.receive(1, output.message, 0.0)

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from staffetta.wire import fields, frames, messages
+from staffetta.wire import fields, frames, messages, notes
 from staffetta.wire.errors import FrameError, Problem
 from staffetta.wire.messages import ListedClient, ShellOptions
 
@@ -112,9 +112,9 @@ def test_a_long_list_of_clients_comes_in_pages_each_a_whole_message(count: int) 
 
 
 def test_notes_of_channel_0() -> None:
-    for note in (messages.Resize(132, 43), messages.Exit(-9)):
-        assert messages.parse_note(messages.encode_note(note)) == note
-    assert messages.parse_note(b'{"type":"bell"}') == messages.Unknown("bell")
+    for note in (notes.Resize(132, 43), notes.Exit(-9)):
+        assert notes.parse_note(notes.encode_note(note)) == note
+    assert notes.parse_note(b'{"type":"bell"}') == messages.Unknown("bell")
     for bad in (b"", b"{}", b'{"type":"resize","columns":80}', b'{"type":"exit","status":"0"}', b"\xff"):
         with pytest.raises(FrameError):
-            messages.parse_note(bad)
+            notes.parse_note(bad)

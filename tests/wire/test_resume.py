@@ -2,10 +2,10 @@
 
 import pytest
 
-from staffetta.wire import frames, messages, resume
+from staffetta.wire import frames, messages, notes, outcomes, resume
 from staffetta.wire.errors import CloseCode, FrameError, HoldExceeded
 from staffetta.wire.messages import Channel, EndName, Sync
-from staffetta.wire.resume import (
+from staffetta.wire.outcomes import (
     Arrived,
     Close,
     MoveAsked,
@@ -13,10 +13,10 @@ from staffetta.wire.resume import (
     PointedElsewhere,
     Resumed,
     Send,
-    SessionEnd,
     SessionOver,
     StatementChanged,
 )
+from staffetta.wire.resume import SessionEnd
 
 SMALL = resume.Limits(payload=8, window=64, hold=400, reserve=100)
 
@@ -127,7 +127,7 @@ def test_the_hold_has_a_limit_and_a_part_of_it_for_channel_0() -> None:
     with pytest.raises(HoldExceeded):
         end.send(1, bytes(frames.MAX_PAYLOAD), 0)
     before = end.held
-    end.send_note(messages.Exit(0), 0)
+    end.send_note(notes.Exit(0), 0)
     assert end.held.frames == before.frames + 1
     while end.room(Channel.NOTES) >= 100:
         end.send(Channel.NOTES, b"n" * 100, 0)
@@ -164,12 +164,12 @@ def test_acknowledgements_come_by_the_quarter_window_and_with_every_ping() -> No
 def test_make_before_break() -> None:
     end = flowing()
     move = messages.Move(1, "statement", "update", ("b:1",))
-    assert end.receive(1, messages.encode(move), 0.0) == [resume.MoveAsked(move)]
+    assert end.receive(1, messages.encode(move), 0.0) == [outcomes.MoveAsked(move)]
     newer = end.dial()
     end.send(1, b"still here", 1)
     assert [output.connection for output in end.take()] == [1]
     events = end.receive(newer, attached(), 0.5)
-    assert events[0] == resume.SessionJoined(
+    assert events[0] == outcomes.SessionJoined(
         messages.Attached("session-1", "site-1", "1.0", "ticket", 1, True), 2, True
     )
     outputs = end.take()
@@ -198,7 +198,7 @@ def test_a_silent_connection_is_dropped_after_two_seconds() -> None:
     end.receive(1, frames.encode(frames.Pong(1000)), 1.1)
     assert end.tick(3.0) == []
     end.take()
-    assert end.tick(3.1) == [resume.ConnectionLost(1)]
+    assert end.tick(3.1) == [outcomes.ConnectionLost(1)]
     assert end.take() == [Close(1, CloseCode.SILENT, "nothing heard")]
     assert end.current is None
     assert end.next_look() is None
@@ -271,9 +271,9 @@ def test_the_end_of_a_session_is_said_once_and_nothing_follows() -> None:
 def test_channel_0_goes_first_and_its_messages_stay_whole() -> None:
     end = flowing()
     end.send(1, bytes(40_000), 1)
-    end.send_note(messages.Resize(100, 30), 2)
+    end.send_note(notes.Resize(100, 30), 2)
     first, *rest = sent(end)
-    assert messages.parse_note(first.payload) == messages.Resize(100, 30)  # type: ignore[union-attr]
+    assert notes.parse_note(first.payload) == notes.Resize(100, 30)  # type: ignore[union-attr]
     assert [len(frame.payload) for frame in rest] == [
         frames.MAX_PAYLOAD,
         frames.MAX_PAYLOAD,

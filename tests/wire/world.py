@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from staffetta.site.support import relay as relays
-from staffetta.wire import frames, messages, resume
+from staffetta.wire import frames, messages, outcomes, resume
 from staffetta.wire.errors import CloseCode
 from staffetta.wire.messages import EndName
 
@@ -68,24 +68,24 @@ class Party:
         self.written: dict[int, bytearray] = {channel: bytearray() for channel in CHANNELS}
         self.arrived: dict[int, bytearray] = {channel: bytearray() for channel in CHANNELS}
         self.next: dict[int, int] = dict.fromkeys(CHANNELS, 0)
-        self.waiting: deque[resume.Arrived] = deque()
+        self.waiting: deque[outcomes.Arrived] = deque()
         self.move_asked = False
         self.closes: list[int] = []
         self.at = 0
 
-    def events(self, events: list[resume.Event]) -> None:
+    def events(self, events: list[outcomes.Event]) -> None:
         for event in events:
             match event:
-                case resume.Arrived(channel, sequence, _, payload):
+                case outcomes.Arrived(channel, sequence, _, payload):
                     assert sequence == self.next[channel], f"{sequence} on {channel}, after {self.next[channel] - 1}"
                     self.next[channel] += 1
                     self.arrived[channel] += payload
                     self.waiting.append(event)
                     unread = sum(len(a.payload) + frames.DATA_HEADER for a in self.waiting if a.channel == channel)
                     assert unread <= LIMITS.window, f"{unread} bytes unread on {channel}"
-                case resume.MoveAsked():
+                case outcomes.MoveAsked():
                     self.move_asked = True
-                case resume.SessionOver(reason):
+                case outcomes.SessionOver(reason):
                     raise AssertionError(f"the session was given up: {reason}")
                 case _:
                     pass
@@ -217,10 +217,10 @@ class World:
                 if link.end is name and link.counter == output.connection and not link.copied
             )
             match output:
-                case resume.Send(_, message):
+                case outcomes.Send(_, message):
                     if not link.cut and not link.end_done:
                         link.up.append(message)
-                case resume.Close():
+                case outcomes.Close():
                     link.end_done = True
                     if not link.up and not link.cut:
                         self.relay_notices(link)

@@ -49,7 +49,9 @@ def status_command(service: Any, actor: str, as_json: bool) -> None:
         click.echo("Last data-sync: none yet")
     else:
         click.echo(f"Last data-sync: {sync.finished_at:%Y-%m-%d %H:%M:%S} UTC")
-        click.echo(f"  behind: {sync.blobs_behind} files, {sync.bytes_behind} bytes")
+    if sync.finished_at is not None or sync.records_behind:
+        records = f"{sync.records_behind} records, " if sync.records_behind else ""
+        click.echo(f"  behind: {records}{sync.blobs_behind} files, {sync.bytes_behind} bytes")
     if sync.error:
         click.echo(f"  {sync.error}")
     for alarm in picture.alarms:

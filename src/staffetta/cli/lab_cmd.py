@@ -31,6 +31,9 @@ _ENDED_EARLY = "\nThe story ended early; what it had started stays up. Ctrl-C en
 @click.option("--report", type=click.Path(dir_okay=False, path_type=Path), help="Write the report as JSON.")
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write the report as one page.")
 @click.option("--clients", type=click.IntRange(1, 50), help="How many Jump Clients; by default as many as it needs.")
+@click.option(
+    "--megabytes", type=click.IntRange(1, 2000), help="The size of the file that is moved, by default the story's own."
+)
 @click.option("--break", "fault", metavar="FAULT@STEP", help="Break something on purpose; see the error for a list.")
 @click.option("--seed", type=int, help="Draws which processes are killed; the report names the one that was used.")
 @click.option(
@@ -48,6 +51,7 @@ def group(
     report: Path | None,
     html: Path | None,
     clients: int | None,
+    megabytes: int | None,
     fault: str | None,
     seed: int | None,
     older: str,
@@ -66,6 +70,7 @@ def group(
         Fault.parse(fault) if fault else None,
         seed,
         previous=older == "previous",
+        megabytes=megabytes,
     )
     started = time.monotonic()
     world = World(click.echo, [_command()], source)

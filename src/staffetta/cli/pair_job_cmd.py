@@ -56,6 +56,7 @@ def upgrade_command(
     if not asynchronous:
         raise click.UsageError("Say --asynchronous; there is no other way of upgrading a pair yet.")
     password = None if password_file is None else password_file.readline(4096).rstrip("\r\n").encode()
+    service.check_updates(actor)
     record, checks = service.prepare(wanted)
     base = "" if record.targets.base is None else f"base {record.targets.base}, "
     click.echo(f"Both appliances go to {base}site {record.targets.site}.")

@@ -49,14 +49,6 @@ class SiteDoor(LocalClient):
         """Do one phase; again is the same as once. Refused for a term lower than one that was already acted upon."""
         return from_json(SharedAddress, self._post(f"/v1/shared/{phase}", {"term": term, "actor": actor}))
 
-    def claim_shared(self, term: int, actor: str) -> SharedAddress:
-        """Take the shared address, with nobody giving it."""
-        return self.shared(SharedPhase.CLAIM, term, actor)
-
-    def release_shared(self, term: int, actor: str) -> SharedAddress:
-        """Let go of the shared address; connections that are established stay."""
-        return self.shared(SharedPhase.RELEASE, term, actor)
-
     def check_updates(self, actor: str) -> Updates:
         """Ask the update server now. A server that cannot be reached is in `error`, not an exception."""
         return from_json(Updates, self._post("/v1/updates/check", {"actor": actor}))

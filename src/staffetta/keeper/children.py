@@ -14,7 +14,8 @@ from functools import partial
 from staffetta.keeper import Refusal
 from staffetta.keeper.actions import Action, Answer, Note, Retire, Signal, Spawn, Tell
 from staffetta.keeper.config import Config, SocketSpec
-from staffetta.keeper.generations import Generation, Limits, Program
+from staffetta.keeper.generation import Generation
+from staffetta.keeper.generations import Limits, Program
 from staffetta.keeper.loop import Loop, log
 from staffetta.keeper.processes import MESSAGE_BYTES, OUTPUT_BYTES, Child, Launcher
 from staffetta.keeper.sockets import ListeningSockets

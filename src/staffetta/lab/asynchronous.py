@@ -19,11 +19,16 @@ from staffetta.lab.site import Carriage, SiteAdministrator, Work
 from staffetta.lab.story import Options, Story
 from staffetta.lab.world import LabFailure, World, wait_until
 
+PACE_SECONDS: Final = 0.02
+KILLED_PACE_SECONDS: Final = 0.2
+"""How often a page is asked for on a new connection, and if processes are killed, when nobody judges the answers."""
 MEGABYTES: Final = 200
 MEGABYTES_A_SECOND: Final = 4.0
-"""The file is under way for 50 seconds, and so while the traffic moves."""
+"""A file of 200 MB is under way for 50 seconds, and so while the traffic moves."""
 CARRY_FROM: Final = "update-site"
 """The step of the pair job at which the file sets out: the site of B is being upgraded, the swing is next."""
+AGAIN_SECONDS: Final = 120.0
+"""So long the technician tries to begin with the next file if processes are killed on purpose."""
 JOB_SECONDS: Final = 900.0
 KILLED_SECONDS: Final = 1800.0
 """So long the upgrade may take, and if processes are killed on purpose meanwhile."""
@@ -104,7 +109,11 @@ class Asynchronous(Story):
     def start_users(self) -> str:
         """A technician types in two recorded shell sessions; pages are asked for at every address."""
         certificate = self.pair.certificate
-        self.user("shared address, new connections", "poller", f"{self.pair.url}/login/", "--certificate", certificate)
+        pace = KILLED_PACE_SECONDS if self.gate else PACE_SECONDS
+        self.user(
+            "shared address, new connections", "poller", f"{self.pair.url}/login/", "--certificate", certificate,
+            "--interval", pace,
+        )  # fmt: skip
         self.user(
             "shared address, kept alive", "poller", f"{self.pair.url}/login/", "--certificate", certificate,
             "--keep-alive", "--clients", 2, "--interval", 0.2,
@@ -121,7 +130,7 @@ class Asynchronous(Story):
             )  # fmt: skip
         self.work.append(self.technician.work_on("computer-1", self.broken_keystroke()))
         self.work.append(self.technician.work_on("computer-3"))
-        return "rita types every 50 ms on computer-1 and computer-3; pages are asked for every 20 ms"
+        return f"rita types every 50 ms on computer-1 and computer-3; pages are asked for every {pace * 1000:.0f} ms"
 
     def upgrade(self) -> str:
         """The pair job, by the public command; its progress is shown live, and the file sets out before the swing."""
@@ -189,10 +198,15 @@ class Asynchronous(Story):
                 one.appliance.control("grant-pair-upgrade")
 
     def _show(self, *arguments: str) -> int:
-        """Run a command on A and show what it prints, live; return how it ended. The file sets out at its moment."""
+        """Run a command on A and show what it prints, live; return how it ended. The file sets out at its moment.
+
+        The command itself writes the beginning of the job, so it asks at the gate too, as one of A's.
+        """
+        folder = str(self.pair.a.appliance.folder)
         program = self.world.start(
             "-".join(arguments[:2]),
-            [*self.world.staffetta, *arguments, "--appliance", str(self.pair.a.appliance.folder)],
+            [*self.world.staffetta, *arguments, "--appliance", folder],
+            env={**self.gate.environment, "STAFFETTA_APPLIANCE": folder} if self.gate else {},
             pipe=True,
         )
         assert program.process.stdout is not None
@@ -201,7 +215,12 @@ class Asynchronous(Story):
             self.world.say(f"    {line}")
             self._see_records()
             if CARRY_FROM in line and self.carriage is None:
-                self.carriage = self.technician.carry("computer-2", MEGABYTES, MEGABYTES_A_SECOND)
+                self.carriage = self.technician.carry(
+                    "computer-2",
+                    self.options.megabytes or MEGABYTES,
+                    MEGABYTES_A_SECOND,
+                    again=AGAIN_SECONDS if self.gate else 0.0,
+                )
         return program.process.wait(60)
 
     def _see_records(self) -> None:

@@ -8,6 +8,7 @@ import signal
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -28,6 +29,7 @@ processes    kill-PROCESS@KIND.STEP.WHEN: killed once, before or after that step
 """
 """Every fault there is; a story refuses those that it cannot bring about."""
 PROCESSES: Final = ("keeper", "service", "base-web", "gateway", "web", "worker")
+KEEPER_COUNTS: Final = 3
 BACK_SECONDS: Final = 40.0  # longer than keeper's longest pause before it starts a process again
 _PLACES: Final = {
     "keeper": ("keeper", ""),
@@ -100,16 +102,36 @@ class Fault:
         return wanted_kind in (kind, "any") and wanted_step in (step, "every") and wanted_when in (when, "both")
 
 
+class Draw:
+    """Draws which process of an appliance is killed next: one of those killed least often, so none is left out.
+
+    With keeper every other process is gone too, which costs as much as killing each of them; so it has rarer turns.
+    """
+
+    def __init__(self, seed: str) -> None:
+        self._random = random.Random(seed)
+        self._killed: Counter[str] = Counter()
+
+    def candidates(self) -> list[str]:
+        """Return every process, in the order in which it is wanted."""
+        return sorted(PROCESSES, key=lambda name: (self._killed[name], self._random.random()))
+
+    def note(self, process: str) -> None:
+        """Note that this one was killed."""
+        self._killed[process] += KEEPER_COUNTS if process == "keeper" else 1
+
+
 class Gate:
     """Listens where every journal write asks to go on, and kills a process there first, each point once.
 
-    Which process dies is drawn from a seed that the report records, so that a run can be repeated.
+    Which process dies is drawn from a seed that the report records, for each appliance by itself, since the two write
+    in no fixed order.
     """
 
     def __init__(self, world: World, fault: Fault, seed: int) -> None:
         self._path = world.folder / "gate.sock"
         self._fault = fault
-        self._random = random.Random(seed)
+        self._draws = {side: Draw(f"{seed} {side}") for side in ("A", "B")}
         self._seen: set[tuple[str, str, str, str]] = set()
         self._kinds: dict[str, str] = {}
         self._appliances: dict[str, Appliance] = {}
@@ -143,9 +165,10 @@ class Gate:
                 self._kinds[entry["job"]] = entry["program"]
             kind = self._kinds.get(entry["job"], "")
             step = entry.get("step", entry["type"])
+            # Nobody's: the one that asked was killed meanwhile. It will ask again when it is back.
             writer = next((side for side, one in self._appliances.items() if one.owns(line["pid"])), "")
             point = (kind, step, line["when"])
-            if self.armed and (writer, *point) not in self._seen and self._fault.meets(*point):
+            if self.armed and writer and (writer, *point) not in self._seen and self._fault.meets(*point):
                 self._seen.add((writer, *point))
                 self._kill(point, self._fault.side or writer, connection)
             with contextlib.suppress(OSError):  # whoever asked may be the one that was killed
@@ -153,9 +176,8 @@ class Gate:
 
     def _kill(self, point: tuple[str, str, str], side: str, asker: socket.socket) -> None:
         wanted = self._fault.process
-        candidates = list(PROCESSES) if wanted == "any" else [wanted]
-        self._random.shuffle(candidates)
-        for name in candidates:
+        draw = self._draws[side]
+        for name in draw.candidates() if wanted == "any" else [wanted]:
             pids = list(self._pids(name, side))
             if wanted != "any":  # killed a moment ago, it is on its way back: without it this point would prove nothing
                 until = time.monotonic() + BACK_SECONDS
@@ -166,6 +188,7 @@ class Gate:
                 for pid in pids:
                     with contextlib.suppress(ProcessLookupError):  # it has just left by itself
                         os.kill(pid, signal.SIGKILL)
+                draw.note(name)
                 self.kills.append({"at": ".".join(point), "process": name, "appliance": side, "pids": pids})
                 return
 

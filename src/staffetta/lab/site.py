@@ -202,11 +202,12 @@ class Technician:
             raise LabFailure(f"The technician could not begin to type. The terminal:\n{program.tail()}")
         return Work(self, computer, program, events)
 
-    def carry(self, computer: str, megabytes: int, limit: float = 8.0) -> "Carriage":
+    def carry(self, computer: str, megabytes: int, limit: float = 8.0, *, again: float = 0.0) -> "Carriage":
         """Move a file of that size to a computer and back, over and over, until told to stop.
 
         ``limit``: megabytes a second on the way there (none on the way back), so that a file is under way for
-        ``megabytes / limit`` seconds; 0 for as fast as it goes.
+        ``megabytes / limit`` seconds; 0 for as fast as it goes. ``again``: so many seconds the next file is tried again
+        if no session begins.
         """
         wait_until(f"{computer} to be online", lambda: self.sees_online(computer), 30, every=0.5)
         self.sittings += 1
@@ -218,7 +219,8 @@ class Technician:
             f"carrier-{computer}",
             [
                 self.world.python, "-m", "staffetta.lab.users.carrier", "--computer", computer,
-                "--megabytes", str(megabytes), "--limit", str(limit), "--far", str(far), "--folder", str(folder),
+                "--megabytes", str(megabytes), "--limit", str(limit), "--again", str(again),
+                "--far", str(far), "--folder", str(folder),
                 "--state", str(self.state), "--events", str(events), "--", *self.console,
             ],
             pipe=True,
@@ -227,7 +229,7 @@ class Technician:
         first = program.process.stdout.readline().decode().strip()
         if first != "moving":
             raise LabFailure(f"The technician could not move a file ({first}). The log:\n{program.tail()}")
-        patience = 60.0 + (megabytes / limit if limit else megabytes / 2)
+        patience = 60.0 + again + (megabytes / limit if limit else megabytes / 2)
         return Carriage(self, computer, program, events, patience)
 
 

@@ -29,7 +29,8 @@ KILLED_FOLLOW_SECONDS: Final = 900.0
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a story may be told: where builds are cached, how many Jump Clients (its own number if None), a fault.
+    """What a story may be told: where builds are cached, how many Jump Clients and of what size the file that is moved
+    (its own numbers if None), a fault.
 
     ``previous``: the older release is the one before this tree, not this tree.
     """
@@ -39,6 +40,7 @@ class Options:
     fault: Fault | None = None
     seed: int = 0
     previous: bool = False
+    megabytes: int | None = None
 
 
 class Story(ABC):

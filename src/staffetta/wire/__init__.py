@@ -4,13 +4,13 @@
 |---|---|
 | bytes of a WebSocket message to a frame and back | ``frames.decode``, ``frames.encode`` |
 | CONTROL to a typed message and back | ``messages.parse``, ``messages.encode``; one frozen class per message |
-| messages inside channel 0 | ``messages.parse_note``, ``messages.encode_note``; Resize, Exit, Transferred |
+| messages inside channel 0 | ``notes.parse_note``, ``notes.encode_note``; Resize, Exit, Transferred |
 | know what is wrong, and the close code that says so | ``errors``: FrameError, NotProven, HoldExceeded, CloseCode |
 | hold a key, prove it, check a proof | ``identity``: SigningKey, check_proof, certificate_sha256, Purpose |
 | sign and read the site's statement, a rep's credential | ``signed``: Statement, read_statement, make_credential |
 | make and check tickets, attach and hello | ``tickets``: make_ticket, make_attach, check_attach, …_hello |
 | pick the next address, judge a TLS peer | ``addresses``: AddressBook |
-| be one end of a session over many connections | ``resume``: SessionEnd, Limits, its outputs and events |
+| be one end of a session over many connections | ``resume``: SessionEnd, Limits; ``outcomes``: its outputs and events |
 | ping, notice a dead connection, wait before dialling again | ``liveness``: Liveness, Reconnect |
 | move a file over a channel | ``files``: Sender, Receiver, their messages, the table ``TRANSFER`` |
 | prove one appliance of a pair to the other | ``pair``: begin, answer, finish, held; hello, token |

@@ -15,119 +15,25 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from staffetta.wire import frames, messages
+from staffetta.wire import frames, messages, notes
 from staffetta.wire.channels import MAX_CHANNELS, Incoming, Limits, Outgoing
 from staffetta.wire.errors import CloseCode, FrameError, HoldExceeded, Problem
 from staffetta.wire.liveness import Liveness
-
-
-@dataclass(frozen=True, slots=True)
-class Send:
-    """Send this message on the connection with this counter."""
-
-    connection: int
-    message: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Close:
-    """Close the connection with this counter."""
-
-    connection: int
-    code: int
-    reason: str
-
-
-Output = Send | Close
-
-
-@dataclass(frozen=True, slots=True)
-class SessionJoined:
-    """The connection is now this end's; ``resumed`` is true from the second time on."""
-
-    attached: messages.Attached
-    connection: int
-    resumed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Arrived:
-    """A frame for the application, in order and once. Tell ``consumed`` when it was taken."""
-
-    channel: int
-    sequence: int
-    at: int
-    payload: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class PeerChanged:
-    """The other end came or went; sending is held in both cases until ``Resumed``."""
-
-    present: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Resumed:
-    """The other end has told what it has: sending goes on. ``replayed`` counts frames that are sent again."""
-
-    replayed: int
-
-
-@dataclass(frozen=True, slots=True)
-class TicketChanged:
-    """Keep this ticket for the next attach."""
-
-    ticket: str
-
-
-@dataclass(frozen=True, slots=True)
-class MoveAsked:
-    """Verify and adopt the statement, then dial a new connection; this one stays in use until that one is attached."""
-
-    move: messages.Move
-
-
-@dataclass(frozen=True, slots=True)
-class PointedElsewhere:
-    """The gateway at this connection, which is not attached, serves nobody: dial where its move says."""
-
-    connection: int
-    move: messages.Move
-
-
-@dataclass(frozen=True, slots=True)
-class StatementChanged:
-    """Verify and adopt this statement of the site."""
-
-    statement: str
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectionLost:
-    """The current connection was silent too long and is being closed: dial the next address."""
-
-    connection: int
-
-
-@dataclass(frozen=True, slots=True)
-class SessionOver:
-    """Nothing more is sent or received."""
-
-    reason: str
-
-
-Event = (
-    SessionJoined
-    | Arrived
-    | PeerChanged
-    | Resumed
-    | TicketChanged
-    | MoveAsked
-    | PointedElsewhere
-    | StatementChanged
-    | ConnectionLost
-    | SessionOver
+from staffetta.wire.outcomes import (
+    Arrived,
+    Close,
+    ConnectionLost,
+    Event,
+    MoveAsked,
+    Output,
+    PeerChanged,
+    PointedElsewhere,
+    Resumed,
+    Send,
+    SessionJoined,
+    SessionOver,
+    StatementChanged,
+    TicketChanged,
 )
 
 
@@ -269,9 +175,9 @@ class SessionEnd:
             outgoing.add(message)
             self._kept_bytes += len(message)
 
-    def send_note(self, note: messages.Note, at: int) -> None:
+    def send_note(self, note: notes.Note, at: int) -> None:
         """Send a message of channel 0 (a resize, the shell's exit). Raises HoldExceeded."""
-        self.send(messages.Channel.NOTES, messages.encode_note(note), at)
+        self.send(messages.Channel.NOTES, notes.encode_note(note), at)
 
     def consumed(self, arrived: Arrived) -> None:
         """The application has taken this frame and all before it on its channel."""
@@ -301,9 +207,9 @@ class SessionEnd:
     def _due(self) -> Iterable[bytes]:
         """Channel 0 first, the others in turn, a frame each, so that none starves another."""
         channels = sorted(self._outgoing)
-        notes = [channel for channel in channels if channel == messages.Channel.NOTES]
+        first = [channel for channel in channels if channel == messages.Channel.NOTES]
         others = [channel for channel in channels if channel != messages.Channel.NOTES]
-        for channel in notes:
+        for channel in first:
             while (message := self._outgoing[channel].sendable(self.limits.window)) is not None:
                 yield message
         blocked = 0

@@ -22,8 +22,9 @@ from staffetta.clients.runtime.local_files import Source, check_place, place_of
 from staffetta.clients.runtime.network import Network
 from staffetta.clients.runtime.session import Session
 from staffetta.clients.runtime.transfers import Account, Outcome, receive, send, teller
-from staffetta.wire import files, messages
-from staffetta.wire.messages import Direction, SessionKind
+from staffetta.wire import files, messages, notes
+from staffetta.wire.messages import SessionKind
+from staffetta.wire.notes import Direction
 
 CHANNEL: Final = 1
 LOOK_SECONDS: Final = 0.2
@@ -189,8 +190,8 @@ class _Errand:
             self._progress.look(moved, self._told.size, self._session.held_since is not None)
             await asyncio.sleep(LOOK_SECONDS)
 
-    def _noted(self, note: messages.Note) -> None:
-        if isinstance(note, messages.Transferred) and note.channel == CHANNEL:
+    def _noted(self, note: notes.Note) -> None:
+        if isinstance(note, notes.Transferred) and note.channel == CHANNEL:
             self._answered.set()
 
 

@@ -15,7 +15,7 @@ from staffetta.clients.errors import AccessRevoked, ClientError, ClockWrong, Ses
 from staffetta.clients.installed import running_version
 from staffetta.clients.runtime.network import Network
 from staffetta.clients.runtime.session import Session
-from staffetta.wire import messages
+from staffetta.wire import messages, notes
 from staffetta.wire.errors import CloseCode, FrameError, HoldExceeded
 
 LONG_PAUSE_SECONDS = 1.0
@@ -103,15 +103,15 @@ class Sitting:
 
     def _note(self, payload: bytes) -> None:
         try:
-            note = messages.parse_note(payload)
+            note = notes.parse_note(payload)
         except FrameError:
             return  # a note that is not understood changes nothing here
-        if isinstance(note, messages.Exit):
+        if isinstance(note, notes.Exit):
             self._status, self._expected = note.status & 0xFF, note.output
 
     def _resized(self, columns: int, rows: int) -> None:
         with contextlib.suppress(HoldExceeded):  # far behind anyway: the next size counts
-            self._session.send_note(messages.Resize(*_sides(columns, rows)))
+            self._session.send_note(notes.Resize(*_sides(columns, rows)))
 
     async def _watch(self) -> None:
         """Show in the title, and after a second in a line, that input is held."""

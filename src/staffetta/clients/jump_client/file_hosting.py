@@ -17,7 +17,7 @@ from staffetta.clients.runtime.transfers import Account, receive, send, teller
 from staffetta.kernel.log import get_logger
 from staffetta.wire import files
 from staffetta.wire.errors import FrameError
-from staffetta.wire.messages import Direction
+from staffetta.wire.notes import Direction
 
 MOST_AT_ONCE: Final = 8
 

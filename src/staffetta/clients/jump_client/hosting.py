@@ -17,10 +17,10 @@ from staffetta.clients.runtime.network import Network
 from staffetta.clients.runtime.session import Session
 from staffetta.clients.settings import ClientSettings
 from staffetta.kernel.log import bound, get_logger
-from staffetta.wire import messages
+from staffetta.wire import messages, notes
 from staffetta.wire.errors import FrameError
 from staffetta.wire.identity import SigningKey
-from staffetta.wire.resume import Arrived
+from staffetta.wire.outcomes import Arrived
 
 EXIT_SECONDS = 10.0
 NO_SHELL_STATUS = 127
@@ -84,7 +84,7 @@ async def _join(session: Session, shell: Shell) -> None:
 
 
 async def _say_exit(session: Session, status: int, output: int) -> None:
-    session.send_note(messages.Exit(status, output))
+    session.send_note(notes.Exit(status, output))
     try:
         async with asyncio.timeout(EXIT_SECONDS if session.held_since is None else None):
             await session.all_consumed()
@@ -132,11 +132,11 @@ async def _type(session: Session, shell: Shell, typed: "asyncio.Queue[Arrived]")
 
 def _note(shell: Shell, payload: bytes) -> None:
     try:
-        note = messages.parse_note(payload)
+        note = notes.parse_note(payload)
     except FrameError as error:
         _log.warning("a note was not understood", extra={"why": error.message})
         return
-    if isinstance(note, messages.Resize):
+    if isinstance(note, notes.Resize):
         shell.resize(note.columns, note.rows)
 
 

@@ -28,59 +28,46 @@ class FileProblem(ClientError):
         self.far = False
 
 
-class FileNotThere(FileProblem):
+class FileNotThere(FileProblem, NotFound):
     """The file, or the folder to put it into, does not exist."""
 
     code = "file-not-there"
-    http_status = NotFound.http_status
-    exit_status = NotFound.exit_status
 
 
-class FileNotAllowed(FileProblem):
+class FileNotAllowed(FileProblem, Refused):
     """The user that this end runs as may not read or write there."""
 
     code = "file-not-allowed"
-    http_status = Refused.http_status
-    exit_status = Refused.exit_status
 
 
-class FileInTheWay(FileProblem):
+class FileInTheWay(FileProblem, Conflict):
     """There is a file already and nobody said to overwrite it; or too much is under way at once."""
 
     code = "file-in-the-way"
-    http_status = Conflict.http_status
-    exit_status = Conflict.exit_status
 
 
-class FileUnusable(FileProblem):
+class FileUnusable(FileProblem, InvalidInput):
     """What was named is no file: a directory, a device, a name that cannot be one."""
 
     code = "file-unusable"
-    http_status = InvalidInput.http_status
-    exit_status = InvalidInput.exit_status
 
 
-class FileNoRoom(FileProblem):
+class FileNoRoom(FileProblem, NoSpace):
     """The disk is full."""
 
     code = "file-no-room"
-    http_status = NoSpace.http_status
-    exit_status = NoSpace.exit_status
 
 
-class FileDamaged(FileProblem):
+class FileDamaged(FileProblem, Damaged):
     """What arrived is not what was sent, or the file changed while it was read. Nothing was stored."""
 
     code = "file-damaged"
-    http_status = Damaged.http_status
-    exit_status = Damaged.exit_status
 
 
-class TransferCancelled(FileProblem):
+class TransferCancelled(FileProblem, Conflict):
     """Somebody stopped it. The exit status is that of a program ended by Ctrl-C."""
 
     code = "transfer-cancelled"
-    http_status = 409
     exit_status = 130
 
 

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from staffetta.clients.errors import ClientError
 from staffetta.clients.runtime.session import Session
 from staffetta.kernel.log import get_logger
-from staffetta.wire import messages
+from staffetta.wire import messages, notes
 from staffetta.wire.errors import FrameError
-from staffetta.wire.resume import Arrived
+from staffetta.wire.outcomes import Arrived
 
 _log = get_logger(__name__)
 
@@ -77,7 +77,7 @@ class Lanes:
         self,
         session: Session,
         accept: Callable[[Lane], None] | None = None,
-        noted: Callable[[messages.Note], None] | None = None,
+        noted: Callable[[notes.Note], None] | None = None,
     ) -> None:
         self._session = session
         self._accept = accept
@@ -109,7 +109,7 @@ class Lanes:
 
     def _note(self, payload: bytes) -> None:
         try:
-            note = messages.parse_note(payload)
+            note = notes.parse_note(payload)
         except FrameError as error:
             _log.warning("a note was not understood", extra={"why": error.message})
             return

@@ -20,7 +20,7 @@ from staffetta.clients.runtime.network import Network, jitter
 from staffetta.clients.runtime.story import Story
 from staffetta.kernel.clock import utc_now
 from staffetta.kernel.log import get_logger
-from staffetta.wire import messages, resume, tickets
+from staffetta.wire import messages, notes, outcomes, resume, tickets
 from staffetta.wire.errors import FINAL_CODES, CloseCode, FrameError
 from staffetta.wire.identity import SigningKey
 from staffetta.wire.liveness import Reconnect
@@ -57,7 +57,7 @@ class Session:
         self._readers: set[asyncio.Task[None]] = set()
         self._joining: dict[int, asyncio.Future[bool]] = {}
         self._asked: dict[int, float] = {}
-        self._arrivals: asyncio.Queue[resume.Arrived | None] = asyncio.Queue()
+        self._arrivals: asyncio.Queue[outcomes.Arrived | None] = asyncio.Queue()
         self._room = asyncio.Event()
         self._emptied = asyncio.Event()
         self._dial = asyncio.Event()
@@ -88,11 +88,11 @@ class Session:
         """How many bytes, headers included, the far application has not yet taken."""
         return self._end.held.bytes
 
-    async def arrived(self) -> resume.Arrived | None:
+    async def arrived(self) -> outcomes.Arrived | None:
         """Return the next frame of the far end; None when there are no more."""
         return await self._arrivals.get()
 
-    def consumed(self, frame: resume.Arrived) -> None:
+    def consumed(self, frame: outcomes.Arrived) -> None:
         """The application has taken this frame and all before it on its channel."""
         self._end.consumed(frame)
         self._carry_out()
@@ -109,7 +109,7 @@ class Session:
         self._end.send(channel, payload, self._at())
         self._carry_out()
 
-    def send_note(self, note: messages.Note) -> None:
+    def send_note(self, note: notes.Note) -> None:
         """Send a message of channel 0, for which room is reserved."""
         self._end.send_note(note, self._at())
         self._carry_out()
@@ -263,31 +263,31 @@ class Session:
             self._meet(self._end.tick(now), now)
             self._carry_out()
 
-    def _meet(self, events: Iterable[resume.Event], now: float) -> None:
+    def _meet(self, events: Iterable[outcomes.Event], now: float) -> None:
         for event in events:
             match event:
-                case resume.Arrived():
+                case outcomes.Arrived():
                     self._arrivals.put_nowait(event)
-                case resume.SessionJoined(attached, counter, resumed):
+                case outcomes.SessionJoined(attached, counter, resumed):
                     self._joined(attached, counter, resumed, now)
-                case resume.PeerChanged(present):
+                case outcomes.PeerChanged(present):
                     if self._moving and not present:
                         self._reconnect.succeeded(now)
                         self._hurry.set()
                     self._narrate(self._story.peer(present, now, utc_now()))
-                case resume.Resumed():
+                case outcomes.Resumed():
                     self._narrate(self._story.flows(now, utc_now()))
-                case resume.TicketChanged(ticket):
+                case outcomes.TicketChanged(ticket):
                     self._ticket = ticket
-                case resume.MoveAsked(move):
+                case outcomes.MoveAsked(move):
                     self._follow(move)
-                case resume.PointedElsewhere(counter, move):
+                case outcomes.PointedElsewhere(counter, move):
                     self._pointed(counter, move)
-                case resume.StatementChanged(statement):
+                case outcomes.StatementChanged(statement):
                     self._learn(statement)
-                case resume.ConnectionLost():
+                case outcomes.ConnectionLost():
                     self._place_lost(self._heard, "nothing heard for two seconds")
-                case resume.SessionOver(reason):
+                case outcomes.SessionOver(reason):
                     self._over(reason)
 
     def _joined(self, attached: messages.Attached, counter: int, resumed: bool, now: float) -> None:
@@ -331,7 +331,7 @@ class Session:
             link = self._links.get(output.connection)
             if link is None:
                 continue
-            if isinstance(output, resume.Send):
+            if isinstance(output, outcomes.Send):
                 link.send(output.message)
             else:
                 link.close(output.code, output.reason)

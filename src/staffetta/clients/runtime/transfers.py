@@ -18,7 +18,7 @@ from staffetta.clients.runtime.file_errors import FileProblem, far_problem, prob
 from staffetta.clients.runtime.lanes import Lane
 from staffetta.clients.runtime.local_files import Landing, Source
 from staffetta.kernel.log import get_logger
-from staffetta.wire import files, messages
+from staffetta.wire import files, notes
 from staffetta.wire.errors import HoldExceeded
 
 READ_AT_ONCE: Final = 16 * files.PIECE
@@ -56,13 +56,13 @@ class Account:
 Tell = Callable[[Outcome], None]
 
 
-def teller(lane: Lane, direction: messages.Direction) -> Tell:
+def teller(lane: Lane, direction: notes.Direction) -> Tell:
     """Return what tells the far end, and the site between, how the transfer on a lane ended."""
 
     def tell(outcome: Outcome) -> None:
         facts = {"direction": direction.value, "path": outcome.path, "size": outcome.size}
         _log.info("file %s", outcome.word, extra=facts)
-        note = messages.Transferred(
+        note = notes.Transferred(
             lane.channel, direction, outcome.name, outcome.word[:64], outcome.path, outcome.size, outcome.sha256
         )
         try:

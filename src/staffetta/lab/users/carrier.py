@@ -22,6 +22,7 @@ from staffetta.lab.users.growth import Growth
 
 BLOCK: Final = 1_000_000
 LOOK_SECONDS: Final = 0.1
+AGAIN_SECONDS: Final = 1.0
 LEAST_STALL: Final = 0.3
 """Seconds without growth that are worth showing."""
 MOST_TOLD: Final = 50
@@ -119,7 +120,31 @@ class Carrier:
         }
 
     async def _carry(self, command: list[str], arrived: Path, sha256: str) -> None:
+        give_up = time.monotonic() + self._given.again
         await asyncio.to_thread(arrived.unlink, missing_ok=True)
+        while True:
+            sessions = self._sessions()
+            status, output = await self._command(command)
+            if status == 0:
+                break
+            # What never began has not ended; who has patience (``--again``) asks again.
+            if self._sessions() > sessions or time.monotonic() > give_up:
+                self._moved.ended = True
+                self._moved.why = f"{command[0]} ended with {status}: {output[-500:]}"
+                return
+            await asyncio.sleep(AGAIN_SECONDS)
+        self._say_moving()
+        found = await asyncio.to_thread(sha256_of, arrived)
+        self._moved.files += 1
+        self._moved.sent += self._source.stat().st_size
+        if found != sha256 or sha256 not in output:
+            self._moved.sha256_ok = False
+            lost, doubled = await asyncio.to_thread(compare_files, self._source, arrived)
+            self._moved.lost += lost
+            self._moved.doubled += doubled
+
+    async def _command(self, command: list[str]) -> tuple[int | None, str]:
+        """Run a console command to its end; return how it ended and what it printed."""
         process = await asyncio.create_subprocess_exec(
             *self._given.console,
             *command,
@@ -135,20 +160,11 @@ class Carrier:
         while not talking.done():
             self._say_moving()
             await asyncio.wait({talking}, timeout=LOOK_SECONDS)
-        output = talking.result()[0].decode(errors="replace")
-        if process.returncode != 0:
-            self._moved.ended = True
-            self._moved.why = f"{command[0]} ended with {process.returncode}: {output[-500:]}"
-            return
-        self._say_moving()
-        found = await asyncio.to_thread(sha256_of, arrived)
-        self._moved.files += 1
-        self._moved.sent += self._source.stat().st_size
-        if found != sha256 or sha256 not in output:
-            self._moved.sha256_ok = False
-            lost, doubled = await asyncio.to_thread(compare_files, self._source, arrived)
-            self._moved.lost += lost
-            self._moved.doubled += doubled
+        return process.returncode, talking.result()[0].decode(errors="replace")
+
+    def _sessions(self) -> int:
+        """How many sessions the console has begun."""
+        return sum(note["event"] == "attached" for note in self._notes())
 
     def _say_moving(self) -> None:
         """Say once that bytes move; look at each call how far the file has got."""
@@ -176,6 +192,7 @@ def main() -> None:
     parser.add_argument("--computer", required=True, help="the remote computer's name")
     parser.add_argument("--megabytes", type=int, required=True, help="the size of the file")
     parser.add_argument("--limit", type=float, default=0.0, help="megabytes a second on the way there")
+    parser.add_argument("--again", type=float, default=0.0, help="seconds to try again when no session begins")
     parser.add_argument("--far", type=Path, required=True, help="where the file goes on the remote computer")
     parser.add_argument("--folder", type=Path, required=True, help="a folder of this user's own")
     parser.add_argument("--state", type=Path, required=True, help="the console's state")

@@ -4,6 +4,8 @@ Killed anywhere, the site is as it was or as it is meant to be. What the site ha
 that is made first; bytes that only the former state names stay on the disk for it.
 """
 
+import contextlib
+import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -29,6 +31,8 @@ from staffetta.site.processes.tasks import snapshot, snapshot_bytes
 FORMER: Final = "before-restore"
 """The folder in the site's data with copies of the database from before the newest restores."""
 RESTORED: Final = "backup.restored"
+WHEN_PUT_BACK: Final[list[str]] = []
+"""What other rooms change in that copy (SQL): whoever puts it back means it, while a disk may be set back by mishap."""
 
 _ROWS: Final = 1000
 _FILE_TYPE: Final = StoredFile._meta.label
@@ -129,7 +133,17 @@ def _copy_of_now() -> Path | None:
         made = snapshot(Path(settings.STAFFETTA_SITE_FOLDER) / FORMER, settings.STAFFETTA_VERSION)
     except OtherDatabase:
         return None
-    return None if made["path"] is None else Path(str(made["path"]))
+    if made["path"] is None:
+        return None
+    path = Path(str(made["path"]))
+    _mark_as_meant(path)
+    return path
+
+
+def _mark_as_meant(former: Path) -> None:
+    with contextlib.closing(sqlite3.connect(former)) as copy, copy:
+        for statement in WHEN_PUT_BACK:
+            copy.execute(statement)
 
 
 def _database_bytes() -> int:

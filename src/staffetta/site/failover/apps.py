@@ -13,8 +13,9 @@ class FailoverConfig(AppConfig):
     def ready(self) -> None:
         """Fill the table of what the peer may ask; its entries need the models, which are loaded now."""
         from staffetta.site.failover import answering, job_answers
-        from staffetta.site.failover.sync import answers
+        from staffetta.site.failover.sync import answers, common_documents
 
         answering.register()
         answers.connect()
+        common_documents.connect()
         job_answers.register()

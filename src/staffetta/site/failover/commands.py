@@ -10,7 +10,7 @@
 import contextlib
 import fcntl
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +20,7 @@ from django.db import transaction
 from staffetta.kernel.clock import utc_now
 from staffetta.kernel.errors import StaffettaError, Unavailable
 from staffetta.kernel.log import bound, get_logger
-from staffetta.site.failover import holds, job_effects, job_store
+from staffetta.site.failover import holds, identity, job_effects, job_store, preflight, roles
 from staffetta.site.failover.errors import WrongRole
 from staffetta.site.failover.job_command import WORK, Command, Reply, UnderWay, Verb
 from staffetta.site.failover.job_facts import Answered
@@ -31,6 +31,8 @@ from staffetta.site.failover.models import PairCommand
 _log = get_logger(__name__)
 
 LOCK: Final = "pair-command.lock"
+PATIENCE: Final = timedelta(minutes=10)
+"""So long work is tried again while something it needs is away; then the owner, and people, are told what it is."""
 
 
 def execute(command: Command) -> Reply:
@@ -39,19 +41,21 @@ def execute(command: Command) -> Reply:
     Raises ``NoSuchPairJob``, ``Fenced``, ``NotNow`` for a job that has ended, and whatever hinders the effect.
     """
     with transaction.atomic():
-        job = job_store.fence(command.job, command.rank)
+        job_store.fence(command.job, command.rank)
         entry = _entry(command)
     if entry.done_at is not None:
         return _answer(entry)
     if command.verb in WORK:
         return UnderWay()
     with _alone() as alone:
-        return _execute(job, command) if alone else UnderWay()
+        return _execute(command) if alone else UnderWay()
 
 
-def _execute(job: PairJobRecord, command: Command) -> Reply:
-    entry = _entry(command)
-    if entry.done_at is not None:  # by another process, until this one had the lock
+def _execute(command: Command) -> Reply:
+    with transaction.atomic():  # until this one had the lock, the job may have ended or another may own it
+        job = job_store.fence(command.job, command.rank)
+        entry = _entry(command)
+    if entry.done_at is not None:  # by another process, meanwhile
         return _answer(entry)
     PairCommand.objects.filter(pk=entry.pk).update(began_at=utc_now(), arguments=dict(command.arguments))
     with bound(job=command.job):
@@ -95,17 +99,26 @@ def work(now: datetime) -> None:
     if job.state.ended:
         entry.delete()
         return
-    PairCommand.objects.filter(pk=entry.pk).update(began_at=now)
+    if entry.began_at is None:
+        entry.began_at = now
+        entry.save(update_fields=["began_at"])
     command = Command(job.id, entry.step, job.term, job.owner, Verb(entry.verb), entry.arguments)
     with bound(job=job.id):
         try:
             _journal(entry, True, job_effects.do(job, command))
         except (Unavailable, WrongRole) as error:
             # Also a new primary that has yet to join what its backup had: the next round finds it done.
+            if now - entry.began_at >= PATIENCE:
+                _journal(entry, False, job_effects.Done(error.message))
+                return
             _log.info("work for the pair job is tried again: %s", error.message, extra={"verb": entry.verb})
         except StaffettaError as error:
             _log.warning("work for the pair job failed: %s", error.message, extra={"verb": entry.verb})
             _journal(entry, False, job_effects.Done(error.message))
+        except Exception as error:  # noqa: BLE001 - whatever it was is told, not hidden
+            # A full disk, say: tried again as another attempt, and told, instead of failing here for ever.
+            _log.exception("work for the pair job failed", extra={"verb": entry.verb})
+            _journal(entry, False, job_effects.Done(f"{entry.verb} failed: {error or type(error).__name__}"))
 
 
 def settle(job: PairJobRecord) -> None:
@@ -118,6 +131,27 @@ def settle(job: PairJobRecord) -> None:
     if job.state is JobState.FINISHED:
         holds.release_clients(job.id)
     job_store.forget_password(job.id)
+
+
+def settle_ended() -> None:
+    """Let go of what is still held here for a job that has ended: killed before ``settle``, or kept for an older peer.
+
+    Clients stay held while there is a peer of an older version.
+    """
+    for job in {holds.suspended_by(), holds.frozen_by(), holds.clients_held_by()}:
+        if job is None or not job_store.has_ended(job):
+            continue
+        holds.thaw(job)
+        holds.resume(job)
+        if not _peer_is_older():
+            holds.release_clients(job)
+        job_store.forget_password(job)
+
+
+def _peer_is_older() -> bool:
+    relationship = roles.held()
+    own = preflight.version(identity.installed_version())
+    return relationship is not None and preflight.version(relationship.peer_version) < own
 
 
 def _journal(entry: PairCommand, ok: bool, done: "job_effects.Done") -> Answered:

@@ -117,7 +117,10 @@ class Owner:
             try:
                 self.shelf.tell(job)
             except PeerRefused as error:
-                return self._said(job, Turn(f"The other appliance refuses the job: {error.message}", LATER))
+                sentence = f"The other appliance refuses the job: {error.message}"
+                if job.owner == self.own and job.state.acts:
+                    self._write(job, job_record.held_up(job, sentence))
+                return self._said(job, Turn(sentence, LATER))
             except PeerUnreachable:
                 if job.owner != self.own or not job.state.acts:
                     return self._said(job, Turn("The other appliance could not be told yet.", LATER))
@@ -142,13 +145,13 @@ class Owner:
         mine = job.side(self.own)
         at_home = self.home.facts(job)
         asked = self.clock()
-        difference = 0.0
+        difference, why = 0.0, ""
         away: ApplianceFacts | None
         try:
             away = self.away.facts(job)
-        except (PeerUnreachable, PeerRefused) as error:
+        except StaffettaError as error:  # also facts that this release cannot read
             _log.debug("the other appliance gives no facts: %s", error.message)
-            away = None
+            away, why = None, error.message
         now = self.clock()
         for one in (at_home, away):
             if one is not None and (one.job_term, one.job_owner) > job.rank:
@@ -167,6 +170,7 @@ class Owner:
             tried=self._memory.tried,
             refusal=self._memory.refusal,
             silent=max(0.0, (now - heard).total_seconds()),
+            why=why,
             waited=max(0.0, (now - job.record.started).total_seconds()),
         )
 

@@ -16,6 +16,7 @@ def register() -> None:
     ANSWERS["POST", "command"] = command
     ANSWERS["POST", "job"] = job
     ANSWERS["POST", "job/steer"] = steer
+    ANSWERS["POST", "updates/check"] = check_updates
     PICTURE_PARTS["job"] = picture
 
 
@@ -40,6 +41,15 @@ def steer(asked: Asked) -> dict[str, Any]:
     if not isinstance(named, str) or not isinstance(verb, str) or not isinstance(who, str):
         raise BadPairJob("Give job, verb and actor.")
     return job_to_document(job_service.steer_here(named, verb, who[:150]))
+
+
+def check_updates(asked: Asked) -> dict[str, Any]:
+    """Have the own base ask the update server, before a job begins; the facts say what came of it."""
+    who = asked.body.get("actor")
+    if not isinstance(who, str):
+        raise BadPairJob("Give actor.")
+    job_service.check_updates_here(who[:150])
+    return {}
 
 
 def picture() -> dict[str, Any] | None:

@@ -37,9 +37,10 @@ class Verb(StrEnum):
     SHARED_SETTLE = "shared-settle"
     SHARED_CLAIM = "shared-claim"
     SHARED_RELEASE = "shared-release"
+    SWING_CHECK = "swing-check"
 
 
-WORK: Final = frozenset({Verb.BACKUP, Verb.SYNC, Verb.FINAL_SYNC, Verb.PROBE})
+WORK: Final = frozenset({Verb.BACKUP, Verb.SYNC, Verb.FINAL_SYNC, Verb.PROBE, Verb.SWING_CHECK})
 AT_ONCE: Final = frozenset(Verb) - WORK
 
 

@@ -18,13 +18,15 @@ from staffetta.kernel.files import sync_directory
 from staffetta.site.backup import service as backup
 from staffetta.site.data import identity as instance
 from staffetta.site.data.roles import Role
-from staffetta.site.failover import holds, job_store, roles, watching
+from staffetta.site.failover import holds, job_store, link, roles
 from staffetta.site.failover.errors import StaleTerm
 from staffetta.site.failover.job_command import Command, Verb
-from staffetta.site.failover.job_errors import BadPairJob, NotNow
+from staffetta.site.failover.job_errors import BadPairJob, NotNow, SwingFailed
 from staffetta.site.failover.job_look import site_door
 from staffetta.site.failover.job_record import PairJobRecord
+from staffetta.site.failover.swing import seeing
 from staffetta.site.failover.sync import service as sync
+from staffetta.wire.pair import Endpoint
 
 BACKUPS: Final = "backups"
 BACKUPS_KEPT: Final = 3
@@ -130,6 +132,14 @@ def _shared(phase: SharedPhase) -> Effect:
 # Work
 
 
+def _swing_check(_: PairJobRecord, command: Command) -> Done:
+    with site_door() as door:
+        shared = door.status().shared
+    if shared.address is None or shared.port is None:
+        raise SwingFailed("This appliance was made without a shared address: there is nobody to look for.")
+    return Done(seeing.check(Endpoint(shared.address, shared.port), command.text("origin")))
+
+
 def _backup(job: PairJobRecord, command: Command) -> Done:
     folder = Path(settings.STAFFETTA_SITE_FOLDER) / BACKUPS
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -151,7 +161,7 @@ def _sync(final: bool) -> Effect:
         """Rounds until nothing is behind; with ``final``, one that leaves nothing."""
         began = time.monotonic()
         documents = records = blobs = 0
-        with watching.peer_of(roles.required()) as peer:
+        with link.peer_of(roles.required()) as peer:
             while True:
                 result = sync.pull(peer, final=final)
                 documents, records, blobs = (
@@ -204,4 +214,5 @@ _EFFECTS: Final[Mapping[Verb, Effect]] = {
     Verb.SHARED_SETTLE: _shared(SharedPhase.SETTLE),
     Verb.SHARED_CLAIM: _shared(SharedPhase.CLAIM),
     Verb.SHARED_RELEASE: _shared(SharedPhase.RELEASE),
+    Verb.SWING_CHECK: _swing_check,
 }

@@ -36,6 +36,14 @@ class NotNow(FailoverError, Conflict):
     exit_status = Conflict.exit_status
 
 
+class SwingFailed(FailoverError, Conflict):
+    """The traffic of the pair does not go where it should; the message says what to do."""
+
+    code = "swing-failed"
+    http_status = Conflict.http_status
+    exit_status = Conflict.exit_status
+
+
 class NotReady(FailoverError, Conflict):
     """The pre-flight of a pair upgrade found something that a person must mend first."""
 

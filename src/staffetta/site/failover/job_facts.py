@@ -121,7 +121,7 @@ class Facts:
 
     ``clock_difference``: seconds between their clocks, already less the time the question took. ``tried``: how often
     the same command was sent in a row without effect, ``refusal`` what was said to the last. ``silent``: seconds since
-    the missing one last answered. ``waited``: seconds in the present step.
+    the missing one last answered, ``why`` what came instead. ``waited``: seconds in the present step.
     """
 
     a: ApplianceFacts | None
@@ -131,6 +131,7 @@ class Facts:
     tried: int = 0
     refusal: str = ""
     silent: float = 0.0
+    why: str = ""
     waited: float = 0.0
 
     def of(self, side: Side) -> ApplianceFacts | None:

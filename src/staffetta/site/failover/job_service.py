@@ -7,13 +7,14 @@ from typing import Final
 
 from staffetta.control.local import from_json
 from staffetta.kernel.clock import utc_now
+from staffetta.kernel.errors import StaffettaError
 from staffetta.kernel.ids import new_id
 from staffetta.kernel.log import get_logger
 from staffetta.site.data import audit
 from staffetta.site.data import identity as instance
 from staffetta.site.data.roles import Role
-from staffetta.site.failover import commands, job_look, job_record, job_store, preflight, roles, watching
-from staffetta.site.failover.errors import WrongRole
+from staffetta.site.failover import commands, job_look, job_record, job_store, link, preflight, roles
+from staffetta.site.failover.errors import FailoverError, WrongRole
 from staffetta.site.failover.job import LATER, Owner
 from staffetta.site.failover.job_command import Command, Reply, Verb, reply_from, to_document
 from staffetta.site.failover.job_errors import BadPairJob, Fenced, NotNow, NotReady
@@ -101,6 +102,32 @@ def facts_of(peer: Peer, job_id: str, term: int) -> ApplianceFacts:
 # Beginning
 
 
+def check_updates(actor: str) -> None:
+    """Have both bases ask the update server, so that a job goes to what is newest; then ``prepare``.
+
+    What hinders one of them hinders nobody here: its facts say so. Nothing is asked where no job can begin.
+    """
+    relationship = roles.held()
+    if relationship is None or instance.role() is not Role.PRIMARY or job_store.under_way() is not None:
+        return
+    check_updates_here(actor)
+    try:
+        with link.peer_of(relationship, _LINK) as peer:
+            peer.post("updates/check", {"actor": actor})
+    except FailoverError as error:
+        # Unreachable, as `prepare` will find; or of a release that does not know the question.
+        _log.info("the other appliance did not check for updates: %s", error.message)
+
+
+def check_updates_here(actor: str) -> None:
+    """Have this appliance's base ask the update server."""
+    try:
+        with job_look.site_door() as door:
+            door.check_updates(actor)
+    except StaffettaError as error:
+        _log.info("base did not check for updates: %s", error.message)
+
+
 def prepare(wanted: str | None) -> tuple[PairJobRecord, tuple[Check, ...]]:
     """The job that would be begun now, and every check of its pre-flight; changes nothing.
 
@@ -114,7 +141,7 @@ def prepare(wanted: str | None) -> tuple[PairJobRecord, tuple[Check, ...]]:
         raise NotNow(f"The pair job {other.id} is under way ({other.state} at {other.step}).")
     job_id = new_id()
     asked = utc_now()
-    with watching.peer_of(relationship, _LINK) as peer:
+    with link.peer_of(relationship, _LINK) as peer:
         b = facts_of(peer, job_id, 1)
     now = utc_now()
     a = job_look.own_facts(job_id)
@@ -157,7 +184,7 @@ def steer(job_id: str, verb: str, actor: str) -> PairJobRecord:
     record = job_store.load(job_id)
     if record.owner == instance.origin():
         return steer_here(job_id, verb, actor)
-    with watching.peer_of(roles.required(), _LINK) as peer:
+    with link.peer_of(roles.required(), _LINK) as peer:
         told = peer.post("job/steer", {"job": job_id, "verb": verb, "actor": actor})
     return job_record.from_document(told)
 
@@ -251,6 +278,8 @@ class Runner:
 
     def _current(self) -> Owner | None:
         record = job_store.to_look_after()
+        if record is None or record.state.ended:
+            commands.settle_ended()
         if record is None:
             self._close()
             return None
@@ -263,7 +292,7 @@ class Runner:
         of = (relationship.peer_origin, relationship.peer_host, relationship.peer_port, relationship.established_at)
         if self._owner is None or of != self._of:
             self._close()
-            peer = watching.peer_of(relationship, _LINK)
+            peer = link.peer_of(relationship, _LINK)
             own = instance.origin()
             self._peer, self._of = peer, of
             self._owner = Owner(own, Home(), Away(peer), Shelf(peer), utc_now, DEFAULTS)

@@ -46,6 +46,11 @@ def to_look_after() -> PairJobRecord | None:
     return None if row is None or row.told == _mark(_record(row)) else _record(row)
 
 
+def has_ended(job: str) -> bool:
+    """Whether nothing more will happen for a job; one that is not known here will do nothing either."""
+    return not PairJob.objects.filter(pk=job).exclude(state__in=_ENDED).exists()
+
+
 def add(job: PairJobRecord, password: bytes | None) -> None:
     """Store a new job. Raises ``NotNow`` while another one has not ended."""
     with _gated(job.id, job.step), transaction.atomic():
@@ -86,7 +91,7 @@ def receive(job: PairJobRecord) -> bool:
         row = PairJob.objects.filter(pk=job.id).first()
         if row is not None:
             kept = _record(row)
-            if _mark(kept) == _mark(job):
+            if _mark(kept) == _mark(job) and kept.state.ended == job.state.ended:
                 return False
             if not job.supersedes(kept):
                 raise Fenced(f"The pair job is at job term {kept.term}, revision {kept.revision}, here.")

@@ -31,12 +31,7 @@ from staffetta.site.failover.job_facts import (
 )
 from staffetta.site.failover.job_record import PairJobRecord
 from staffetta.site.failover.job_states import JobState, Side, Step, after_swing, before_swing
-
-SHARED_BEFORE = ((Side.A, "shared-hold"), (Side.B, "shared-join"))
-SHARED_AFTER = ((Side.B, "shared-turn"), (Side.A, "shared-leave"), (Side.B, "shared-settle"))
-"""How the shared address is moved with no refused connection, before and after the roles; see control.pairing."""
-
-_NOT_MOVED = ("absent", "disabled")
+from staffetta.site.failover.swing.choice import swing_of
 
 
 def plan(job: PairJobRecord, facts: Facts, limits: Limits = DEFAULTS) -> Decision:
@@ -46,7 +41,7 @@ def plan(job: PairJobRecord, facts: Facts, limits: Limits = DEFAULTS) -> Decisio
     a, b = facts.a, facts.b
     if a is None or b is None:
         return _peer_missing(job, a, b, facts)
-    if before_swing(job.step) and any(one.step.startswith(f"{Step.SWING}.") for one in a.answers):
+    if before_swing(job.step) and _swing_unknown(job, a):
         return Again(Step.SWING, "The swing had begun already.")  # who took the job over had an older document
     if before_swing(job.step) and not (a.role is Role.PRIMARY and b.role is Role.BACKUP):
         return Undo(f"The roles were changed meanwhile: {a.host} is {a.role}, {b.host} is {b.role}.")
@@ -56,6 +51,12 @@ def plan(job: PairJobRecord, facts: Facts, limits: Limits = DEFAULTS) -> Decisio
             f"Make {b.host} primary again, or break the relationship and update {a.host} by itself."
         )
     return _step(job, a, b, facts, limits)
+
+
+def _swing_unknown(job: PairJobRecord, a: ApplianceFacts) -> bool:
+    """Whether A has answered to a swing that this document does not have; one whose freeze ran out it does have."""
+    known = {one.key for one in job.steps}
+    return any(one.step.startswith(f"{Step.SWING}.") and one.step not in known for one in a.answers)
 
 
 def _step(job: PairJobRecord, a: ApplianceFacts, b: ApplianceFacts, facts: Facts, limits: Limits) -> Decision:
@@ -100,7 +101,7 @@ def _step(job: PairJobRecord, a: ApplianceFacts, b: ApplianceFacts, facts: Facts
 
 def _peer_missing(job: PairJobRecord, a: ApplianceFacts | None, b: ApplianceFacts | None, facts: Facts) -> Decision:
     side = Side.A if a is None else Side.B
-    sentence = f"Appliance {side} has not answered for {facts.silent:.0f} s, at {job.step}."
+    sentence = f"Appliance {side} has not answered for {facts.silent:.0f} s, at {job.step}. {facts.why}".rstrip()
     if job.step is Step.SWING and a is not None and a.role is Role.BACKUP and b is None:
         sentence += f" Nobody is primary. If it stays away, make {a.host} primary by hand."
     return Wait(sentence, Need.PEER)
@@ -244,7 +245,7 @@ def _frozen(job: PairJobRecord, a: ApplianceFacts, facts: Facts, limits: Limits)
 
 
 def _swing(job: PairJobRecord, a: ApplianceFacts, b: ApplianceFacts, facts: Facts, limits: Limits) -> Decision:
-    """Both listen at the shared address before the roles change, and only B after; so nobody is refused meanwhile.
+    """The moves of traffic before the roles change, the roles, the moves after; then what came of it.
 
     Whoever still reaches A when it has stepped down is pointed to B.
     """
@@ -254,41 +255,38 @@ def _swing(job: PairJobRecord, a: ApplianceFacts, b: ApplianceFacts, facts: Fact
         one = b if b.base is None else a
         return Wait(f"Base of {one.host} does not answer in the middle of the swing.", Need.BASE)
     term = max(a.term, b.term) + (1 if a.role is Role.PRIMARY else 0)
-    none = a.base.shared in _NOT_MOVED and b.base.shared in _NOT_MOVED
-    hindered = None if none else _shared(job, a, b, SHARED_BEFORE, term, facts, limits)
+    swing = swing_of(a, b)
+    hindered = _moves(job, a, b, swing.before(term), facts, limits)
     hindered = hindered or _swing_roles(job, a, b, term, facts, limits)
-    hindered = hindered or (None if none else _shared(job, a, b, SHARED_AFTER, term, facts, limits))
+    hindered = hindered or _moves(job, a, b, swing.after(term), facts, limits)
     if hindered is not None:
         return hindered
-    if not none and (a.base.shared, b.base.shared) != ("released", "held"):
-        return _failed(
-            job, f"The shared address is {a.base.shared} on {a.host} and {b.base.shared} on {b.host}.", limits
-        )
+    seen = swing.moved(job.record.key)
+    if not seen.ok:
+        return _failed(job, seen.sentence, limits)
     if a.frozen_by == job.id:
         asked = _do(Side.A, "thaw", f"{a.host} is no longer read-only for this job.", facts, limits)
         return asked or _failed(job, facts.refusal, limits)
-    moved = "there is no shared address to move" if none else f"{b.host} holds the shared address"
-    return StepDone(f"{b.host} is primary, term {b.term}; {moved}; sessions live: {b.sessions_live}.")
+    return StepDone(f"{b.host} is primary, term {b.term}; sessions live: {b.sessions_live}. {seen.sentence}")
 
 
-def _shared(
+def _moves(
     job: PairJobRecord,
     a: ApplianceFacts,
     b: ApplianceFacts,
-    phases: tuple[tuple[Side, str], ...],
-    term: int,
+    moves: tuple[Do, ...],
     facts: Facts,
     limits: Limits,
 ) -> Decision | None:
-    """The first of these phases that is not done yet, or None."""
-    for side, phase in phases:
-        one = a if side is Side.A else b
-        if one.answer(job.record.key, phase) is None:
-            sentence = f"{one.host}: {phase.replace('-', ' address, ')}."
-            asked = _do(side, phase, sentence, facts, limits, term=term)
-            if asked is None and b.role is not Role.PRIMARY:
-                return Undo(facts.refusal or sentence)
-            return asked or _failed(job, facts.refusal or sentence, limits)
+    """The first of these moves that is not done yet, or None. One that fails before B is primary has it all undone."""
+    for move in moves:
+        answer = (a if move.side is Side.A else b).answer(job.record.key, move.verb)
+        if answer is not None and answer.ok:
+            continue
+        if answer is None and facts.tried < limits.tries:
+            return move
+        reason = (facts.refusal if answer is None else answer.sentence) or move.sentence
+        return _failed(job, reason, limits) if b.role is Role.PRIMARY else Undo(reason)
     return None
 
 

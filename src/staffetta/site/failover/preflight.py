@@ -10,6 +10,7 @@ from staffetta.site.failover.job_errors import NotReady
 from staffetta.site.failover.job_facts import ApplianceFacts, BaseFacts, Facts, Limits, Need, OfferFact
 from staffetta.site.failover.job_record import Targets
 from staffetta.site.failover.job_states import Side
+from staffetta.site.failover.swing.choice import swing_of
 
 _KINDS = ("base", "site")
 
@@ -126,12 +127,8 @@ def _certificate(b: ApplianceFacts) -> Check:
 
 
 def _shared(a: ApplianceFacts, b: ApplianceFacts) -> Check:
-    states = tuple("" if one.base is None else one.base.shared for one in (a, b))
-    if states == ("held", "released"):
-        return Check("shared address", True, f"{a.host} holds the shared address.")
-    if set(states) <= {"absent", "disabled", ""}:
-        return Check("shared address", True, "There is none: the site's name must be pointed at the backup by hand.")
-    return Check("shared address", False, f"It is {states[0]} on {a.host} and {states[1]} on {b.host}.")
+    seen = swing_of(a, b).ready()
+    return Check("shared address", seen.ok, seen.sentence)
 
 
 def _appliance(job: str, side: Side, one: ApplianceFacts, targets: Targets, facts: Facts) -> Iterator[Check]:

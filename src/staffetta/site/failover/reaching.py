@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from staffetta.site.failover.errors import PeerUnreachable
+from staffetta.wire.errors import FrameError
+from staffetta.wire.frames import read_object
 from staffetta.wire.pair import Endpoint
 
 PREFIX: Final = "/pair/v1/"
@@ -83,11 +85,10 @@ class Reached:
                 raise _unreachable(self.endpoint, ValueError("its answer is too long"))
         self.used = True
         try:
-            parsed = json.loads(raw or b"{}")
-        except ValueError:
-            parsed = None
-        if not isinstance(parsed, dict):
-            raise _unreachable(self.endpoint, ValueError(f"it answers {answer.status} with what is no JSON object"))
+            parsed = read_object(raw or b"{}")
+        except FrameError:
+            problem = ValueError(f"it answers {answer.status} with what is no JSON object")
+            raise _unreachable(self.endpoint, problem) from None
         return Answered(answer.status, parsed)
 
     def stream(self, path: str, headers: Mapping[str, str]) -> tuple[int, Iterator[bytes]]:

@@ -17,7 +17,7 @@ from staffetta.site.failover import rules
 from staffetta.site.failover.errors import NoRelationship, StaleTerm, WrongRole
 from staffetta.site.failover.models import Relationship, SyncState
 from staffetta.site.failover.states import ROLES, RoleEvent
-from staffetta.site.failover.sync.service import begin_reign
+from staffetta.site.failover.sync.service import begin_role
 from staffetta.site.failover.telling import tell_gateways
 from staffetta.wire.pair import Endpoint, Side
 
@@ -79,8 +79,7 @@ def establish(role: Role, peer: Side, leaf: bytes, at: Endpoint, own: Endpoint, 
         SyncState.objects.update_or_create(
             only=True, defaults={"asked_at": now, "started_at": None, "finished_at": None, "error": ""}
         )
-        if role is Role.PRIMARY:
-            begin_reign()
+        begin_role()
         detail: dict[str, str | int | bool] = {"peer": peer.origin, "at": str(at), "own": str(own), "term": term}
         audit.note(actor, f"failover.established-as-{role}", str(at), detail)
         _tell_after()
@@ -95,7 +94,7 @@ def promote(term: int, actor: str, detail: Mapping[str, str | int | bool]) -> No
             SiteInstance.objects.filter(only=True).update(role_term=term)
         else:
             _advance(RoleEvent.PROMOTED, term)
-            begin_reign()
+            begin_role()
         _forget_take_over()
         audit.note(actor, "failover.became-primary", "", {**detail, "term": term})
         _tell_after()
@@ -107,6 +106,7 @@ def step_down(term: int, actor: str) -> None:
         required()
         _refuse_stale(term)
         _advance(RoleEvent.STEPPED_DOWN, term)
+        begin_role()
         _forget_take_over()
         audit.note(actor, "failover.stepped-down", "", {"term": term})
         _tell_after()

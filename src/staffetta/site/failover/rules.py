@@ -361,10 +361,13 @@ def taking_over(since: datetime | None, now: datetime) -> bool:
 
 def judge_start(own: Held, looked_at: datetime | None, seen: Seen, waited: timedelta, now: datetime) -> Finding:
     """What a starting gateway does before it serves: only a primary that nobody has watched lately asks its peer."""
-    if own.role is not Role.PRIMARY or (looked_at is not None and now - looked_at < SILENT / 2):
+    if own.role is not Role.PRIMARY or (looked_at is not None and abs(now - looked_at) < SILENT / 2):
         return Finding(Verdict.STAY)
+    if seen.role is None and seen.refusal in ("", Alarm.CLOCKS_APART) and waited < SILENT:
+        # A clock that is wrong after a start may be set in a moment; until then the peer cannot tell what it is.
+        return Finding(Verdict.ASK_AGAIN)
     if seen.role is None and not seen.refusal:
-        return Finding(Verdict.STAY, (Alarm.SILENT,)) if waited >= SILENT else Finding(Verdict.ASK_AGAIN)
+        return Finding(Verdict.STAY, (Alarm.SILENT,))
     return judge(own, seen, now)
 
 

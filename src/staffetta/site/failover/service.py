@@ -10,7 +10,7 @@ from staffetta.kernel.clock import utc_now
 from staffetta.kernel.log import get_logger
 from staffetta.site.data import identity as instance
 from staffetta.site.data.roles import Role
-from staffetta.site.failover import handshake, identity, pictures, roles, rules, syncing, taking_over, watching
+from staffetta.site.failover import handshake, identity, link, pictures, roles, rules, syncing, taking_over, watching
 from staffetta.site.failover.errors import FailoverError
 from staffetta.site.failover.models import Relationship
 from staffetta.site.failover.peer import HttpsPeer
@@ -62,7 +62,7 @@ def picture() -> PairPicture:
 
 def peer(limits: Limits | None = None) -> HttpsPeer:
     """Return the other appliance, to be closed by the caller. Raises ``NoRelationship``."""
-    return watching.peer_of(roles.required(), limits)
+    return link.peer_of(roles.required(), limits)
 
 
 def establish(new_backup: Endpoint, reverse: Endpoint, actor: str) -> None:

@@ -14,12 +14,12 @@ from staffetta.site.data import identity as instance
 from staffetta.site.data.roles import Role
 from staffetta.site.failover import pictures, roles
 from staffetta.site.failover.errors import FailoverError
-from staffetta.site.failover.models import Relationship, SyncState
+from staffetta.site.failover.link import KeptPeer, peer_of
+from staffetta.site.failover.models import SyncState
 from staffetta.site.failover.peer import HttpsPeer
 from staffetta.site.failover.pictures import SyncPicture
 from staffetta.site.failover.reaching import Limits
 from staffetta.site.failover.sync.service import pull
-from staffetta.site.failover.watching import peer_of
 
 _log = get_logger(__name__)
 
@@ -31,35 +31,22 @@ class Rounds:
     """Keeps the connection, and what went wrong last, between two rounds."""
 
     def __init__(self) -> None:
-        self._peer: HttpsPeer | None = None
-        self._of: datetime | None = None
+        self._kept = KeptPeer(_LIMITS)
         self._problem = ""
 
     def round(self, now: datetime) -> None:
         """One round with the peer, if there is one; the row of data-sync says how it went."""
         relationship = roles.held()
         if relationship is None:
-            self.close()
+            self._kept.close()
             return
         try:
-            pull(self._with(relationship))
+            pull(self._kept.of(relationship))
             self._problem = ""
         except StaffettaError as error:
             if error.message != self._problem:
                 _log.info("data-sync: %s", error.message)
             self._problem = error.message
-
-    def close(self) -> None:
-        """Let go of the connection."""
-        if self._peer is not None:
-            self._peer.close()
-            self._peer = None
-
-    def _with(self, relationship: Relationship) -> HttpsPeer:
-        if self._peer is None or self._of != relationship.established_at:
-            self.close()
-            self._peer, self._of = peer_of(relationship, _LIMITS), relationship.established_at
-        return self._peer
 
 
 ROUNDS: Final = Rounds()

@@ -18,11 +18,11 @@ from staffetta.site.data import identity as instance
 from staffetta.site.data.roles import Role
 from staffetta.site.failover import roles, rules
 from staffetta.site.failover.errors import FailoverError, PeerRefused, PeerUnreachable, WrongRole
+from staffetta.site.failover.link import peer_of
 from staffetta.site.failover.models import Relationship
 from staffetta.site.failover.peer import HttpsPeer, Peer
 from staffetta.site.failover.rules import Alarm
 from staffetta.site.failover.sync.service import pull
-from staffetta.site.failover.watching import peer_of
 
 _log = get_logger(__name__)
 

@@ -21,7 +21,8 @@ from staffetta.site.failover.job_facts import (
     Wait,
 )
 from staffetta.site.failover.job_record import PairJobRecord
-from staffetta.site.failover.job_states import Side
+from staffetta.site.failover.job_states import Side, Step
+from staffetta.site.failover.swing.choice import swing_of
 
 
 def plan_undo(job: PairJobRecord, facts: Facts, limits: Limits) -> Decision:
@@ -33,7 +34,8 @@ def plan_undo(job: PairJobRecord, facts: Facts, limits: Limits) -> Decision:
     a, b = facts.a, facts.b
     if a is None or b is None:
         side = Side.A if a is None else Side.B
-        return Wait(f"Appliance {side} has not answered for {facts.silent:.0f} s; the undo waits for it.", Need.PEER)
+        sentence = f"Appliance {side} has not answered for {facts.silent:.0f} s; the undo waits for it. {facts.why}"
+        return Wait(sentence.rstrip(), Need.PEER)
     running = next((one for one in (*b.installs, *a.installs) if one.state is InstallState.RUNNING), None)
     if running is not None:
         return Wait(f"An install is under way and ends first: {running.text}")
@@ -54,17 +56,12 @@ def _loosen(job: PairJobRecord, a: ApplianceFacts, b: ApplianceFacts, facts: Fac
     primary = b if b.role is Role.PRIMARY else a
     side = Side.B if primary is b else Side.A
     backup = a if primary is b else b
-    if primary.role is Role.PRIMARY and primary.base is not None and backup.base is not None:
-        # Base refuses a term below one that it has moved the address for.
-        term = max(primary.term, a.base.shared_term if a.base else 0, b.base.shared_term if b.base else 0)
-        if backup.base.shared == "held":
-            return _ask(
-                side.other, "shared-release", f"{backup.host} lets go of the shared address.", facts, limits, term=term
-            )
-        joined = any(one.verb == "shared-join" for one in (*a.answers, *b.answers))
-        taken = primary.answer(job.record.key, "shared-claim") is not None
-        if primary.base.shared == "released" or (joined and not taken and primary.base.shared == "held"):
-            return _ask(side, "shared-claim", f"{primary.host} takes the shared address.", facts, limits, term=term)
+    if primary.role is Role.PRIMARY and (primary.base is None or backup.base is None) and _swing_begun(job, a, b):
+        one = primary if primary.base is None else backup
+        return Wait(f"Base of {one.host} does not answer; the undo waits to give the shared address back.", Need.BASE)
+    move = swing_of(a, b).back(job.record.key, side)
+    if move is not None:
+        return _asked(move, facts, limits)
     newer = preflight.version(b.site_version) > preflight.version(a.site_version)
     for side, one in ((Side.B, b), (Side.A, a)):
         if one.suspended_by == job.id:
@@ -80,7 +77,17 @@ def _loosen(job: PairJobRecord, a: ApplianceFacts, b: ApplianceFacts, facts: Fac
     return StepDone(f"Undone: {roles}, both appliances are as before.")
 
 
+def _swing_begun(job: PairJobRecord, a: ApplianceFacts, b: ApplianceFacts) -> bool:
+    moved = any(one.verb.startswith("shared-") for one in (*a.answers, *b.answers))
+    return moved or any(one.step is Step.SWING for one in job.steps)
+
+
 def _ask(side: Side, verb: str, sentence: str, facts: Facts, limits: Limits, **arguments: int) -> Decision:
+    return _asked(Do(side, verb, sentence, tuple(sorted(arguments.items()))), facts, limits)
+
+
+def _asked(do: Do, facts: Facts, limits: Limits) -> Decision:
+    """Ask for it, unless it was asked for too often."""
     if facts.tried >= limits.tries:
-        return GiveUp(facts.refusal or f"It had no effect: {sentence}")
-    return Do(side, verb, sentence, tuple(sorted(arguments.items())))
+        return GiveUp(facts.refusal or f"It had no effect: {do.sentence}")
+    return do

@@ -124,6 +124,7 @@ def upgrade(request: HttpRequest) -> HttpResponse:
         if request.method == "POST":
             begun = job_service.begin(_name(request))
             return HttpResponseRedirect(reverse("failover:job", args=[begun.id]))
+        job_service.check_updates(_name(request))
         record, checks = job_service.prepare(None)
     except StaffettaError as error:
         problem, status = error.message, error.http_status

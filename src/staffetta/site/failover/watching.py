@@ -11,13 +11,12 @@ from staffetta.kernel.errors import InvalidInput
 from staffetta.kernel.log import get_logger
 from staffetta.site.data import identity as instance
 from staffetta.site.data.roles import Role
-from staffetta.site.failover import holds, identity, roles, rules
+from staffetta.site.failover import holds, roles, rules
 from staffetta.site.failover.errors import FailoverError, PeerRefused, PeerUnreachable
+from staffetta.site.failover.link import KeptPeer
 from staffetta.site.failover.models import Relationship
-from staffetta.site.failover.peer import HttpsPeer
 from staffetta.site.failover.reaching import Limits
 from staffetta.site.failover.rules import Alarm, Finding, Held, Seen, Verdict
-from staffetta.wire.pair import Endpoint
 
 _log = get_logger(__name__)
 
@@ -28,30 +27,17 @@ _NOTED: Final = timedelta(seconds=5)
 """What has not changed is written down this often, so that watching does not keep the disk busy."""
 
 
-def peer_of(relationship: Relationship, limits: Limits | None = None) -> HttpsPeer:
-    """Return the other appliance of a relationship."""
-    return HttpsPeer(
-        Endpoint(relationship.peer_host, relationship.peer_port),
-        relationship.peer_origin,
-        bytes(relationship.peer_key),
-        instance.origin(),
-        identity.pair_key(),
-        limits,
-    )
-
-
 class Watch:
     """Keeps the connection between two looks."""
 
     def __init__(self) -> None:
-        self._peer: HttpsPeer | None = None
-        self._of: tuple[object, ...] = ()
+        self._kept = KeptPeer(_LIMITS)
 
     def look(self, now: datetime) -> None:
         """Ask the peer how it is, write that down, and do what follows from it."""
         relationship = roles.held()
         if relationship is None:
-            self.close()
+            self._kept.close()
             return
         said, seen = self._ask(relationship)
         finding = rules.judge(_held(relationship), _with_time(seen, relationship, now), now)
@@ -62,23 +48,12 @@ class Watch:
 
     def close(self) -> None:
         """Let go of the connection."""
-        if self._peer is not None:
-            self._peer.close()
-            self._peer = None
+        self._kept.close()
 
     def _ask(self, relationship: Relationship) -> tuple[dict[str, Any] | None, Seen]:
-        of = (
-            relationship.peer_origin,
-            relationship.peer_host,
-            relationship.peer_port,
-            relationship.established_at,
-        )
-        if self._peer is None or of != self._of:
-            self.close()
-            self._peer, self._of = peer_of(relationship, _LIMITS), of
         sent = utc_now()
         try:
-            said = self._peer.get("picture")
+            said = self._kept.of(relationship).get("picture")
             return said, _seen(said, sent, utc_now())
         except PeerRefused as error:
             return None, Seen(refusal=error.reason or "refused")

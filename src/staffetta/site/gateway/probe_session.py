@@ -15,7 +15,7 @@ from staffetta.site.gateway.errors import GatewayError
 from staffetta.site.gateway.signing import Signer
 from staffetta.site.support import service as support
 from staffetta.site.support.models import LiveSession
-from staffetta.wire import frames, messages, resume, tickets
+from staffetta.wire import frames, messages, outcomes, resume, tickets
 from staffetta.wire.errors import CloseCode
 from staffetta.wire.identity import KEY_BYTES, SigningKey, certificate_sha256
 from staffetta.wire.messages import Channel, EndName
@@ -75,7 +75,7 @@ class _ProbeEnd:
 
     def __init__(self, name: EndName, session: str, url: str, http: aiohttp.ClientSession, signer: Signer) -> None:
         self.end = resume.SessionEnd(name)
-        self.arrived: asyncio.Queue[resume.Arrived] = asyncio.Queue()
+        self.arrived: asyncio.Queue[outcomes.Arrived] = asyncio.Queue()
         self._key = SigningKey(secrets.token_bytes(KEY_BYTES))
         self._ticket = signer.ticket(session, name, self._key.public, None)
         self._url = url
@@ -88,7 +88,7 @@ class _ProbeEnd:
         self.end.send(Channel.SHELL, payload, 0)
         self._wake.set()
 
-    def consume(self, arrived: resume.Arrived) -> None:
+    def consume(self, arrived: outcomes.Arrived) -> None:
         """Take a frame."""
         self.end.consumed(arrived)
         self._wake.set()
@@ -128,9 +128,9 @@ class _ProbeEnd:
                 if message.type is not aiohttp.WSMsgType.BINARY:
                     break
                 for event in self.end.receive(counter, message.data, asyncio.get_running_loop().time()):
-                    if isinstance(event, resume.Arrived):
+                    if isinstance(event, outcomes.Arrived):
                         self.arrived.put_nowait(event)
-                    elif isinstance(event, resume.TicketChanged):
+                    elif isinstance(event, outcomes.TicketChanged):
                         self._ticket = event.ticket
                 self._wake.set()
         finally:
@@ -142,7 +142,7 @@ class _ProbeEnd:
     async def _send_due(self, websocket: aiohttp.ClientWebSocketResponse) -> None:
         while True:
             for output in self.end.take():
-                if isinstance(output, resume.Send):
+                if isinstance(output, outcomes.Send):
                     await websocket.send_bytes(output.message)
             self._wake.clear()
             await self._wake.wait()

@@ -12,7 +12,7 @@ from typing import Final
 from staffetta.kernel.log import get_logger
 from staffetta.site.support import service as support
 from staffetta.site.support.errors import SessionUnknown
-from staffetta.site.support.recording import OpenSegment, Recorder, SealedSegment, SegmentDamaged
+from staffetta.site.support.segments import OpenSegment, Recorder, SealedSegment, SegmentDamaged
 from staffetta.wire.messages import EndName
 
 _log = get_logger(__name__)

@@ -28,7 +28,7 @@ from staffetta.site.gateway.signing import Signer
 from staffetta.site.support import relay
 from staffetta.site.support import service as support
 from staffetta.site.support.errors import SessionUnknown
-from staffetta.site.support.recording import RecordingFull
+from staffetta.site.support.segments import RecordingFull
 from staffetta.site.support.service import SessionFacts
 from staffetta.wire import messages
 from staffetta.wire.errors import CloseCode

@@ -41,6 +41,11 @@ WORDS: Final[Mapping[str, Promise]] = {
     "failover.became-primary": _("became the primary"),
     "failover.stepped-down": _("stepped down to backup"),
     "failover.broken": _("broke the failover relationship with"),
+    "failover.upgrade-begun": _("began the upgrade of the pair"),
+    "failover.upgrade-pause": _("paused the upgrade of the pair"),
+    "failover.upgrade-resume": _("resumed the upgrade of the pair"),
+    "failover.upgrade-undo": _("had the upgrade of the pair undone"),
+    "failover.upgrade-taken-over": _("took over the upgrade of the pair"),
     "failover.conflict": _("kept the primary's version where both appliances had changed"),
 }
 

@@ -11,7 +11,8 @@ from staffetta.site.data import blobs
 from staffetta.site.data.errors import BlobMissing
 from staffetta.site.support.errors import SessionUnknown
 from staffetta.site.support.models import SessionReport
-from staffetta.site.support.recording import RecordedFrame, SegmentDamaged, asciicast, join, read_segment
+from staffetta.site.support.recording import asciicast, join
+from staffetta.site.support.segments import RecordedFrame, SegmentDamaged, read_segment
 from staffetta.wire.messages import ShellOptions
 
 _log = get_logger(__name__)

@@ -14,7 +14,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from staffetta.wire import frames, messages
+from staffetta.wire import frames, messages, notes
 from staffetta.wire.errors import CloseCode, FrameError
 from staffetta.wire.messages import EndName
 
@@ -159,7 +159,7 @@ class Told:
 
     session: str
     end: EndName
-    note: messages.Transferred
+    note: notes.Transferred
 
 
 Command = Send | Close | Record | Present | SessionEnded | Told
@@ -297,11 +297,11 @@ class Relay:
     def _told(self, name: str, end: EndName, payload: bytes) -> Iterable[Command]:
         """What a note tells the site; a replayed one tells nothing new, one that cannot be read tells nothing."""
         try:
-            note = messages.parse_note(payload)
+            note = notes.parse_note(payload)
         except FrameError:
             return
         told = self._sessions[name].told
-        if isinstance(note, messages.Transferred) and (end, note.channel) not in told:
+        if isinstance(note, notes.Transferred) and (end, note.channel) not in told:
             told.add((end, note.channel))
             yield Told(name, end, note)
 

@@ -27,7 +27,7 @@ from staffetta.site.support.errors import BadAttach, Fenced, SessionOver, Sessio
 from staffetta.site.support.models import AttachedEnd, LiveSession, SessionReport, SessionSegment, SessionTransfer
 from staffetta.site.support.pauses import Before, pause_before
 from staffetta.site.support.reports import ATTACHED, DETACHED, ENDED, OPENED, SEGMENT, TAKEN_UP, TRANSFERRED
-from staffetta.wire import messages
+from staffetta.wire import messages, notes
 
 ENDS: Final = frozenset({"console", "jump-client"})
 MOST_COUNTER: Final = 2**63 - 1
@@ -190,7 +190,7 @@ def note_detached(session: str, end: str, counter: int, at: datetime, reason: st
             _tell(known.session, DETACHED, at, end=end, counter=counter, reason=reason[:200])
 
 
-def note_transfer(session: str, end: str, told: messages.Transferred, at: datetime) -> None:
+def note_transfer(session: str, end: str, told: notes.Transferred, at: datetime) -> None:
     """Note what an end says of a transfer of a file; said again (a note is replayed) it is not noted again.
 
     Nothing happens in a session of another kind. Raises ``SessionUnknown``.

@@ -1,1 +1,1 @@
-"""Ways to move the traffic of a pair from one appliance to the other: each is prepared, taken, given and checked."""
+"""Ways to move the traffic of a pair from one appliance to the other, as the pair job plans them."""

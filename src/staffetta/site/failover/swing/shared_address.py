@@ -1,143 +1,89 @@
-"""The shared IP switch: this appliance's part through its own site door, the peer's by the pair job's commands (F9)."""
+"""Pure: in which order two appliances move the shared address, so that no connection is refused (F9).
 
-from __future__ import annotations
+While both listen, new connections go where the group's rule says; A sets it to itself before B joins, B sets it to
+itself once it is primary. Only then does A let go. Last A looks who answers: it sees B from outside, as everybody
+does, while B would reach its own address without the network. See docs/networking.md.
+"""
 
-import secrets
-import ssl
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
 
-import httpx
+from staffetta.site.data.roles import Role
+from staffetta.site.failover.job_command import Verb
+from staffetta.site.failover.job_facts import ApplianceFacts, Do
+from staffetta.site.failover.job_states import Side
+from staffetta.site.failover.swing.swing import Seen
 
-from staffetta.control.site_door import SharedAddress, SharedPhase, SharedState, SiteDoor
-from staffetta.site.failover.errors import PeerUnreachable
-from staffetta.site.failover.peer import Peer
-from staffetta.site.failover.swing.order import Move, Part, Side, moves_of
-from staffetta.site.failover.swing.swing import SwingFailed
-from staffetta.wire.fields import to_base64url
-
-ASK_SECONDS: Final = 5.0
-TIMES_ASKED: Final = 10
-_NONCE_BYTES: Final = 32
-
-# The pair knows each other by pair keys; certificates of the web prove nothing here.
-_ANY_CERTIFICATE: Final = ssl.create_default_context()
-_ANY_CERTIFICATE.check_hostname = False
-_ANY_CERTIFICATE.verify_mode = ssl.CERT_NONE
-
-WhoAnswers = Callable[[str, int], str]
+HELD, RELEASED, ABSENT, DISABLED, UNKNOWN = "held", "released", "absent", "disabled", ""
+"""The states of the shared address among the facts; unknown while base does not answer."""
 
 
 @dataclass(frozen=True, slots=True)
-class SwingOrder:
-    """For which step of which pair job, with which job term, the address goes to ``taker`` (its origin)."""
-
-    job: str
-    step: str
-    term: int
-    role_term: int
-    taker: str
-
-
 class SharedAddressSwing:
-    """A ``Swing``. ``own`` is this appliance's side; without a peer that answers, this one claims."""
+    """A ``Swing``."""
 
-    def __init__(
-        self,
-        door: SiteDoor,
-        peer: Peer,
-        own: Side,
-        order: SwingOrder,
-        giver_answers: bool = True,
-        who: WhoAnswers | None = None,
-    ) -> None:
-        self._door = door
-        self._peer = peer
-        self._own = own
-        self._order = order
-        self._giver_answers = giver_answers
-        self._who = who or who_answers
+    a: ApplianceFacts
+    b: ApplianceFacts
 
-    def prepare(self) -> None:
-        """Enabled here? (The peer's base says so itself when it is asked to join.) Then hold and join."""
-        self._place()
-        self._do(Part.PREPARE)
+    def ready(self) -> Seen:
+        """A holds it, B does not."""
+        states = (state_of(self.a), state_of(self.b))
+        if states == (HELD, RELEASED):
+            return Seen(True, f"{self.a.host} holds the shared address.")
+        return Seen(False, f"It is {states[0]} on {self.a.host} and {states[1]} on {self.b.host}.")
 
-    def take(self) -> None:
-        """New connections go to the taker."""
-        self._do(Part.TAKE)
-
-    def give(self) -> None:
-        """The giver takes what is queued and lets go."""
-        self._do(Part.GIVE)
-
-    def check(self) -> str:
-        """Who answers at the shared address, several times over. Raises ``SwingFailed`` if it is another."""
-        self._do(Part.CHECK)
-        address, port = self._place()
-        for _ in range(TIMES_ASKED):
-            found = self._who(address, port)
-            if found != self._order.taker:
-                raise SwingFailed(
-                    f"At the shared address {address}:{port} the appliance {found} answers, not {self._order.taker}. "
-                    "Look at /appliance > Networking > IP configuration of both."
-                )
-        return f"The shared address {address}:{port} is answered by {self._order.taker}."
-
-    def _place(self) -> tuple[str, int]:
-        shared: SharedAddress = self._door.status().shared
-        if shared.address is None or shared.port is None:
-            raise SwingFailed("This appliance was made without a shared address; there is none to move.")
-        if shared.state is SharedState.DISABLED:
-            raise SwingFailed(
-                "The shared address is not enabled here. Tick it on /appliance > Networking > IP configuration."
-            )
-        return shared.address, shared.port
-
-    def _do(self, part: Part) -> None:
-        for move in moves_of(part, self._giver_answers):
-            if move.side is self._own:
-                self._door.shared(move.phase, self._order.role_term, f"pair job {self._order.job}")
-            else:
-                self._ask_peer(move)
-
-    def _ask_peer(self, move: Move) -> None:
-        answer = self._peer.post(
-            "command",
-            {
-                "job": self._order.job,
-                "step": self._order.step,
-                "term": self._order.term,
-                "verb": verb_of(move.phase),
-                "args": {"term": self._order.role_term},
-            },
+    def before(self, term: int) -> tuple[Do, ...]:
+        """Both listen; new connections stay with A."""
+        a, b = self.a.host, self.b.host
+        return (
+            _move(Side.A, Verb.SHARED_HOLD, f"New connections stay with {a}, whoever else listens.", term),
+            _move(Side.B, Verb.SHARED_JOIN, f"{b} listens at the shared address too.", term),
         )
-        if answer.get("ok") is False:
-            raise SwingFailed(str(answer.get("sentence") or f"The peer could not do {move.phase}."))
 
-
-def verb_of(phase: SharedPhase) -> str:
-    """The verb of the pair job's commands for a phase."""
-    return f"shared-{phase}"
-
-
-def who_answers(address: str, port: int) -> str:
-    """The origin that whoever answers there says; nothing is decided by it but whether the traffic has moved."""
-    host = f"[{address}]" if ":" in address else address
-    nonce = to_base64url(secrets.token_bytes(_NONCE_BYTES))
-    try:
-        answer = httpx.get(
-            f"https://{host}:{port}/pair/v1/hello",
-            params={"nonce": nonce},
-            verify=_ANY_CERTIFICATE,
-            timeout=ASK_SECONDS,
+    def after(self, term: int) -> tuple[Do, ...]:
+        """New connections go to B, A lets go, and looks."""
+        a, b = self.a.host, self.b.host
+        return (
+            _move(Side.B, Verb.SHARED_TURN, f"New connections go to {b}.", term),
+            _move(Side.A, Verb.SHARED_LEAVE, f"{a} lets go of the shared address.", term),
+            _move(Side.B, Verb.SHARED_SETTLE, f"{b} holds the shared address alone.", term),
+            Do(
+                Side.A,
+                Verb.SWING_CHECK,
+                f"{a} looks who answers at the shared address.",
+                (("origin", self.b.origin),),
+            ),
         )
-        origin = answer.raise_for_status().json()["origin"]
-    except httpx.HTTPError as error:
-        raise PeerUnreachable(f"Nobody answers at the shared address {host}:{port}: {error}.") from error
-    except (ValueError, KeyError, TypeError):
-        origin = None
-    if not isinstance(origin, str):
-        raise SwingFailed(f"What answers at {host}:{port} is no appliance of this pair.")
-    return origin
+
+    def moved(self, step: str) -> Seen:
+        """B holds it alone, and was seen there."""
+        states = (state_of(self.a), state_of(self.b))
+        if states != (RELEASED, HELD):
+            return Seen(False, f"The shared address is {states[0]} on {self.a.host} and {states[1]} on {self.b.host}.")
+        check = self.a.answer(step, Verb.SWING_CHECK)
+        if check is None:
+            return Seen(False, "Nobody has looked who answers at the shared address.")
+        return Seen(check.ok, check.sentence)
+
+    def back(self, step: str, primary: Side) -> Do | None:
+        """The backup lets go, then the primary claims: nobody gives in an undo."""
+        one, other = (self.a, self.b) if primary is Side.A else (self.b, self.a)
+        if one.role is not Role.PRIMARY or UNKNOWN in (state_of(one), state_of(other)):
+            return None
+        # Base refuses a term below one that it has moved the address for.
+        term = max(one.term, *(each.base.shared_term for each in (one, other) if each.base is not None))
+        if state_of(other) == HELD:
+            return _move(primary.other, Verb.SHARED_RELEASE, f"{other.host} lets go of the shared address.", term)
+        joined = any(each.verb == Verb.SHARED_JOIN for each in (*one.answers, *other.answers))
+        taken = one.answer(step, Verb.SHARED_CLAIM) is not None
+        if state_of(one) == RELEASED or (joined and not taken and state_of(one) == HELD):
+            return _move(primary, Verb.SHARED_CLAIM, f"{one.host} takes the shared address.", term)
+        return None
+
+
+def _move(side: Side, verb: Verb, sentence: str, term: int) -> Do:
+    return Do(side, verb, sentence, (("term", term),))
+
+
+def state_of(one: ApplianceFacts) -> str:
+    """The state of the shared address on an appliance."""
+    return UNKNOWN if one.base is None else one.base.shared

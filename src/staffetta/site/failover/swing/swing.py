@@ -1,42 +1,46 @@
-"""What every way to move the traffic of a pair can do: the shared address, and later DNS, NAT and by hand."""
+"""Pure: what the pair job asks of every way to move its traffic: the shared address, and later DNS, NAT and by hand.
 
+Rules:
+- A swing is made anew from the facts at each turn and remembers nothing.
+- Each move is one command that may be repeated, and counts once its answer is in the journal. The moves go in order;
+  those of ``before`` move no traffic.
+- The moves end with a look at who has the traffic; what it saw is the evidence.
+"""
+
+from dataclasses import dataclass
 from typing import Protocol
 
-from staffetta.kernel.errors import Conflict
-from staffetta.site.failover.errors import FailoverError
+from staffetta.site.failover.job_facts import Do
+from staffetta.site.failover.job_states import Side
 
 
-class SwingFailed(FailoverError, Conflict):
-    """The traffic does not go where it should, or cannot be moved as things are; the message says what to do."""
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Whether it is as it should be, and the sentence that says so, or says what is wrong."""
 
-    code = "swing-failed"
-    http_status = Conflict.http_status
-    exit_status = Conflict.exit_status
+    ok: bool
+    sentence: str
 
 
 class Swing(Protocol):
-    """Each part may be done again; it raises ``SwingFailed``, an error of the peer, or what base says."""
+    """Traffic goes from A to B; ``step`` is the key of the step whose answers count, ``term`` the new role term."""
 
-    def prepare(self) -> None:
-        """Make sure that it can be done, and get both sides ready; no traffic has moved when this returns."""
+    def ready(self) -> Seen:
+        """Whether A has the traffic and it can be moved: for the pre-flight."""
         ...
 
-    def take(self) -> None:
-        """New connections go to the taker from now on."""
+    def before(self, term: int) -> tuple[Do, ...]:
+        """The moves while A is still primary."""
         ...
 
-    def give(self) -> None:
-        """The giver lets go; what is established there stays."""
+    def after(self, term: int) -> tuple[Do, ...]:
+        """The moves once B is primary."""
         ...
 
-    def check(self) -> str:
-        """See that it took effect; returns a sentence about it."""
+    def moved(self, step: str) -> Seen:
+        """What came of it when every move is done."""
         ...
 
-
-def swing_over(swing: Swing) -> str:
-    """The whole of it, in order."""
-    swing.prepare()
-    swing.take()
-    swing.give()
-    return swing.check()
+    def back(self, step: str, primary: Side) -> Do | None:
+        """In an undo, the next move that gives ``primary`` the traffic again; None when it has it."""
+        ...

@@ -13,6 +13,7 @@ from staffetta.site.data.sync import Sync
 from staffetta.site.failover.answers import ANSWERS, Asked
 from staffetta.site.failover.models import SyncState
 from staffetta.site.failover.sync import common_documents
+from staffetta.site.failover.sync.merge import changed
 from staffetta.site.failover.sync.place import sealer
 
 T = TypeVar("T")
@@ -32,6 +33,7 @@ def connect() -> None:
     ANSWERS["GET", "documents/index"] = index
     ANSWERS["POST", "documents/fetch"] = fetch
     ANSWERS["POST", "documents/common"] = take_common
+    ANSWERS["GET", "documents/edited"] = edited
     ANSWERS["GET", "records/heads"] = heads
     ANSWERS["POST", "records/fetch"] = fetch_records
     ANSWERS["GET", "blobs/"] = blob
@@ -66,6 +68,13 @@ def take_common(asked: Asked) -> dict[str, Any]:
     found = documents.fetch(Sync.CONFIG, taken, sealer(asked.origin))
     common_documents.write(asked.origin, [one for one in found if one.digest == taken[one.type, one.key]], removed)
     return {}
+
+
+def edited(asked: Asked) -> dict[str, Any]:
+    """Which configuration documents are not as both last had them: changed here, made here, or removed here."""
+    common = common_documents.bodies(asked.origin)
+    own = {(one.type, one.key): one.body for one in documents.collect(Sync.CONFIG, sealer(asked.origin))}
+    return {"edited": [list(key) for key in sorted({*common, *own}) if changed(common.get(key), own.get(key))]}
 
 
 def heads(asked: Asked) -> dict[str, Any]:

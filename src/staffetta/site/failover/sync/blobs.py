@@ -4,8 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from django.db import transaction
-
 from staffetta.kernel.errors import StaffettaError
 from staffetta.kernel.log import get_logger
 from staffetta.site.data import blobs
@@ -41,8 +39,11 @@ def pull(peer: Peer, go_on: Callable[[], bool]) -> BlobsFetched:
             found.bytes_behind += size
             continue
         try:
-            _fetch(peer, sha256, size)
-            found.fetched += 1
+            if _fetch(peer, sha256, size, go_on):
+                found.fetched += 1
+                continue
+            found.behind += 1
+            found.bytes_behind += size - blobs.incoming_path(sha256).stat().st_size
         except PeerRefused as error:
             # The peer has not got it yet either, or no longer.
             _log.info("a blob is not to be had", extra={"sha256": sha256, "reason": error.message})
@@ -60,7 +61,8 @@ def pull(peer: Peer, go_on: Callable[[], bool]) -> BlobsFetched:
     return found
 
 
-def _fetch(peer: Peer, sha256: str, size: int) -> None:
+def _fetch(peer: Peer, sha256: str, size: int, go_on: Callable[[], bool]) -> bool:
+    """Fetch a blob, or some more of it; say whether it is whole. Raises ``BlobDamaged``."""
     path = blobs.incoming_path(sha256)
     with path.open("ab") as file:
         start = file.tell()
@@ -70,10 +72,15 @@ def _fetch(peer: Peer, sha256: str, size: int) -> None:
         unchecked = _CHECK_ROOM_BYTES
         if start < size:
             for piece in peer.stream(f"blobs/{sha256}", start):
+                if file.tell() + len(piece) > size:
+                    raise BlobDamaged(f"The peer sends more than the {size} bytes of {sha256}.")
                 if unchecked >= _CHECK_ROOM_BYTES:
                     blobs.require_room(path.parent, _CHECK_ROOM_BYTES)
                     unchecked = 0
                 file.write(piece)
                 unchecked += len(piece)
-    with transaction.atomic():
-        blobs.adopt(path, sha256, size)
+                if file.tell() < size and not go_on():
+                    return False
+    # Not in a transaction: nobody waits for the database while a large file is read once more.
+    blobs.adopt(path, sha256, size)
+    return True

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from django.db import transaction
 
+from staffetta.site.backup.restoring import WHEN_PUT_BACK
 from staffetta.site.data.documents import Document
 from staffetta.site.data.sync import Sync
 from staffetta.site.failover.models import CommonDocument, SyncState
@@ -28,6 +29,11 @@ def write(peer: str, found: Iterable[Document], removed: Iterable[tuple[str, str
             CommonDocument.objects.filter(type=label, key=key).delete()
 
 
+def connect() -> None:
+    """A copy of the database from before a restore has nothing in common: put back, its configuration holds."""
+    WHEN_PUT_BACK.append(f"UPDATE {SyncState._meta.db_table} SET common_with = ''")  # noqa: S608 - a constant
+
+
 def common_with(peer: str) -> bool:
     """Whether there is anything common with this peer."""
     return SyncState.objects.filter(only=True, common_with=peer).exists()
@@ -39,6 +45,13 @@ def digests(peer: str, kind: Sync) -> dict[tuple[str, str], str]:
         return {}
     rows = CommonDocument.objects.filter(body__isnull=kind is Sync.LIVE)
     return {(label, key): digest for label, key, digest in rows.values_list("type", "key", "digest")}
+
+
+def named_bytes(peer: str, keys: Iterable[tuple[str, str]]) -> set[str]:
+    """The SHA-256 of the blobs that these documents named: perhaps nobody names them any more."""
+    wanted = set(keys)
+    found = (body.get("sha256") for key, body in bodies(peer).items() if key in wanted) if wanted else ()
+    return {one for one in found if isinstance(one, str)}
 
 
 def bodies(peer: str) -> Mapping[tuple[str, str], Mapping[str, object]]:

@@ -8,7 +8,7 @@
 - Where a value may stand once only (a user name), the primary's document keeps it and the other is a conflict.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,16 +39,21 @@ def merge(
     primary: Mapping[Key, Body],
     backup: Mapping[Key, Body],
     unique: Mapping[str, Iterable[str]],
+    edited: Container[Key] | None = None,
 ) -> Merged:
-    """Join the two sides. ``unique`` names the fields of each type whose value may stand once only."""
+    """Join the two sides. ``unique`` names the fields of each type whose value may stand once only.
+
+    ``edited`` is what the backup itself says to have changed, if it can say so: one that was set back to an older copy
+    of itself differs from what was common, and has changed nothing.
+    """
     write: dict[Key, Body] = {}
     remove: set[Key] = set()
     conflicts: list[Conflict] = []
     for key in sorted({*common, *primary, *backup}):
         before, ours, theirs = common.get(key), primary.get(key), backup.get(key)
-        if _same(ours, theirs) or not _changed(before, theirs):
+        if _same(ours, theirs) or not changed(before, theirs) or (edited is not None and key not in edited):
             continue
-        if _changed(before, ours):
+        if changed(before, ours):
             conflicts.append(Conflict(key, ours, theirs))
         elif theirs is None:
             remove.add(key)
@@ -67,7 +72,8 @@ def _same(one: Body | None, other: Body | None) -> bool:
     return all(one[name] == other[name] for name in one.keys() & other.keys())
 
 
-def _changed(before: Body | None, now: Body | None) -> bool:
+def changed(before: Body | None, now: Body | None) -> bool:
+    """Whether a document was changed, made or removed: different in a field that both versions have."""
     if before is None or now is None:
         return before is not now
     return any(now[name] != before[name] for name in before.keys() & now.keys())

@@ -79,15 +79,20 @@ def _round(peer: Peer, final: bool) -> SyncResult:
     asked = _asked()
     _note(started_at=utc_now())
     try:
-        changed = 0
+        came = changed = 0
+        set_back = records.note_set_back(peer)
+        if not set_back or identity.role() is not Role.PRIMARY:
+            # First, whatever hinders the rest: revocations among them hold whatever the documents say.
+            came = records.pull(peer, _note_records_behind)
         if identity.role() is Role.BACKUP and (final or asked or _PACE.due()):
             with _PACE:
+                records.require_whole_memory(peer)
                 changed = configuration.pull(peer, Sync.CONFIG) + configuration.pull(peer, Sync.LIVE)
-        elif identity.role() is Role.PRIMARY and not _reconciled():
-            # Records first: revocations among them hold whatever the merge decides.
-            records.pull(peer)
-            configuration.reconcile(peer)
-        came = records.pull(peer)
+        elif identity.role() is Role.PRIMARY and not configuration.is_reconciled():
+            configuration.reconcile(peer, set_back=set_back)
+        if set_back:
+            # Only now: until the configuration is joined, it is known by them that this appliance was set back.
+            came += records.pull(peer, _note_records_behind)
         fetched = blobs.pull(peer, _go_on(final))
     except StaffettaError as error:
         _note(error=error.message[:300])
@@ -103,16 +108,13 @@ def _round(peer: Peer, final: bool) -> SyncResult:
     return result
 
 
-def begin_reign() -> None:
-    """This appliance has just become primary: it merges what the other has before its backup may take anything over.
+def begin_role() -> None:
+    """This appliance has just become primary or backup: all its configuration is compared with the other's once.
 
-    In the caller's transaction.
+    A primary merges what the other has before its backup may take anything over; a backup takes over what it changed
+    itself while it was none. In the caller's transaction.
     """
     _note(reconciled=False, asked_at=utc_now(), error="")
-
-
-def _reconciled() -> bool:
-    return SyncState.objects.filter(only=True, reconciled=True).exists()
 
 
 def _asked() -> bool:
@@ -124,6 +126,11 @@ def _asked() -> bool:
 def _go_on(final: bool) -> Callable[[], bool]:
     deadline = time.monotonic() + BLOB_SECONDS
     return lambda: final or time.monotonic() < deadline
+
+
+def _note_records_behind(number: int) -> None:
+    # Most rounds find nothing new: what has not changed is not written.
+    SyncState.objects.filter(only=True).exclude(records_behind=number).update(records_behind=number)
 
 
 def _note(**values: object) -> None:

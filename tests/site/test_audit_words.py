@@ -1,0 +1,80 @@
+"""Every act that the site writes into its audit log has words there: found by reading the source."""
+
+import ast
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+import staffetta.site
+from staffetta.site.data.roles import Role
+from staffetta.site.management.audit_log import WORDS
+
+SOURCE: Final = Path(staffetta.site.__file__).parent
+COMPOSED: Final[Mapping[str, tuple[str, ...]]] = {
+    "f'failover.established-as-{role}'": tuple(
+        f"failover.established-as-{role}" for role in (Role.PRIMARY, Role.BACKUP)
+    ),
+    "f'failover.upgrade-{verb}'": tuple(f"failover.upgrade-{verb}" for verb in ("pause", "resume", "undo")),
+}
+"""What an act that is put together when it is written can be."""
+
+
+def acts_of(tree: ast.Module) -> Iterator[str]:
+    """The acts that a module notes, wherever it does; one that cannot be read is an error."""
+    constants: dict[str, ast.expr | None] = {}
+    for statement in tree.body:
+        match statement:
+            case ast.AnnAssign(target=ast.Name(id=name)) | ast.Assign(targets=[ast.Name(id=name)]):
+                constants[name] = statement.value
+
+    def read(act: ast.expr) -> Iterator[str]:
+        match act:
+            case ast.Constant(value=str(text)):
+                yield text
+            case ast.Name(id=name) if isinstance(value := constants.get(name), ast.Constant):
+                yield from read(value)
+            case ast.IfExp(body=one, orelse=other):
+                yield from read(one)
+                yield from read(other)
+            case ast.JoinedStr() if (text := ast.unparse(act)) in COMPOSED:
+                yield from COMPOSED[text]
+            case _:
+                raise AssertionError(f"line {act.lineno}: what act is {ast.unparse(act)}? Name it, or add it above.")
+
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Attribute(value=ast.Name(id="audit"), attr="note"), args=[_, act, *_]):
+                yield from read(act)
+            case ast.Attribute(value=ast.Name(id="audit"), attr=other):
+                assert other in ("note", "AUDIT"), f"line {node.lineno}: audit.{other}"
+            case ast.ImportFrom(module="staffetta.site.data.audit", names=names):
+                assert [one.name for one in names] == ["AUDIT"], "note acts with `audit.note`: so they are found"
+
+
+def test_every_act_has_words() -> None:
+    acts: set[str] = set()
+    for path in sorted(SOURCE.rglob("*.py")):
+        acts |= set(acts_of(ast.parse(path.read_text())))
+    assert {"user.made", "file.replaced", "backup.created", "failover.conflict", "failover.upgrade-undo"} <= acts
+    assert acts - WORDS.keys() == set(), "acts without words"
+    assert WORDS.keys() - acts == set(), "words for what nobody does"
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("audit.note(actor, 'a.b')", {"a.b"}),
+        ("X: Final = 'a.b'\ndef f():\n    audit.note(actor, X, subject)", {"a.b"}),
+        ("audit.note(actor, 'a.b' if new else 'a.c')", {"a.b", "a.c"}),
+    ],
+)
+def test_acts_are_found_however_they_are_named(source: str, found: set[str]) -> None:
+    assert set(acts_of(ast.parse(source))) == found
+
+
+@pytest.mark.parametrize("source", ["audit.note(actor, given)", "audit.note(actor, f'a.{b}')"])
+def test_an_act_that_cannot_be_read_is_an_error(source: str) -> None:
+    with pytest.raises(AssertionError, match="what act is"):
+        set(acts_of(ast.parse(source)))
