@@ -172,7 +172,7 @@ def test_a_statement_raises_the_floor_by_days_at_most(shop: Shop) -> None:
     assert abs(floor - (shop.now() + LARGEST_STEP)) < timedelta(minutes=1)
 
 
-@pytest.mark.req("U6")
+@pytest.mark.req("U6", "U18")
 def test_a_job_under_a_wrong_clock_says_so(shop: Shop) -> None:
     shop.offset = timedelta(days=400)
     shop.service.check()

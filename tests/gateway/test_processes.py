@@ -156,6 +156,7 @@ async def test_a_process_on_a_database_that_is_not_migrated_says_so(appliance: A
     assert generation.processes == {}
 
 
+@pytest.mark.req("U17")
 async def test_a_web_process_that_is_missing_fails_the_proof_and_says_which_check(appliance: AppliancePaths) -> None:
     await run_task(appliance, "migrate", VERSION)
     appliance.settings.write_text("[front]\nupstream_seconds = 0.5\n")

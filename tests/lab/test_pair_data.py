@@ -51,7 +51,7 @@ def sync(pair: tuple[Path, Path], **options: frozenset[tuple[str, str, int]]) ->
 def test_two_that_hold_the_same_are_the_same(pair: tuple[Path, Path]) -> None:
     assert sync(pair) == {
         "records": {"a": 3, "b": 3, "lost": 0, **SAME},
-        "recordings": {"a": 1, "b": 1, **SAME},
+        "recordings": {"a": 1, "b": 1, "lost": 0, **SAME},
     }
 
 
@@ -93,7 +93,14 @@ def test_the_same_key_twice_on_one_side_is_doubled(pair: tuple[Path, Path]) -> N
 def test_a_segment_whose_bytes_are_others_or_gone_is_missing(pair: tuple[Path, Path], content: bytes | None) -> None:
     blob = pair[0] / "site" / "blobs" / NAME[:2] / NAME
     blob.unlink() if content is None else blob.write_bytes(content)
-    assert sync(pair)["recordings"] == {"a": 0, "b": 1, **SAME, "only_b": 1}
+    assert sync(pair)["recordings"] == {"a": 0, "b": 1, "lost": 0, **SAME, "only_b": 1}
+    other = pair[1] / "site" / "blobs" / NAME[:2] / NAME
+    other.unlink() if content is None else other.write_bytes(content)
+    assert sync(pair)["recordings"] == {"a": 0, "b": 0, "lost": 1, **SAME}, "they agree, and it is lost"
+
+
+def test_the_keys_alone_are_those_of_the_records(pair: tuple[Path, Path]) -> None:
+    assert pair_data.keys(pair[0]) == pair_data.read(pair[0]).keys != frozenset()
 
 
 def change(folder: Path, statement: str) -> None:

@@ -53,7 +53,7 @@ appliances = st.builds(
 )
 
 
-@pytest.mark.req("U2")
+@pytest.mark.req("U2", "U11")
 @settings(deadline=None)
 @given(appliances, repositories)
 def test_nothing_older_or_equal_is_offered_and_selectable_means_installable(

@@ -79,6 +79,7 @@ def test_a_rolled_back_transaction_gives_its_number_back() -> None:
     assert not Record.objects.filter(kind="test.lost").exists()
 
 
+@pytest.mark.req("S7")
 def test_code_refuses_to_change_or_delete_a_record() -> None:
     record = records.append("test.one", {})
     record.body = {"changed": True}
@@ -205,7 +206,7 @@ def _history(person: Callable[..., Account], folder: Path) -> None:
             fleet.revoke_client("rita", client)
 
 
-@pytest.mark.req("S2", "F5")
+@pytest.mark.req("S2", "F5", "S7")
 def test_projections_rebuilt_are_equal(person: Callable[..., Account], tmp_path: Path) -> None:
     _history(person, tmp_path)
     before = _rows()

@@ -60,7 +60,7 @@ def documents_of(site: Site, other: Site) -> dict[tuple[str, str], Any]:
         return {(one.type, one.key): one.body for one in documents.collect(Sync.CONFIG, sealer(origin))}
 
 
-@pytest.mark.req("F3")
+@pytest.mark.req("F3", "S6")
 def test_a_backup_becomes_what_the_primary_is(pair: tuple[Site, Site]) -> None:
     a, b = pair
     with a:

@@ -143,6 +143,6 @@ ResumeMachine.TestCase.settings = settings(
 )
 
 
-@pytest.mark.req("U9")
+@pytest.mark.req("U9", "S1")
 class TestResume(ResumeMachine.TestCase):
     """Collected by pytest under a name of its own."""

@@ -137,7 +137,8 @@ class Asynchronous(Story):
         self.before = {
             (one.side, program): one.appliance.active(program) for one in self.pair for program in ("base", "site")
         }
-        self.seen = self.pair.a.data().keys | self.pair.b.data().keys
+        self.seen = frozenset()
+        self._see_records()
         if self.gate:
             self.gate.armed = True
         started = time.monotonic()
@@ -212,6 +213,7 @@ class Asynchronous(Story):
         for raw in program.process.stdout:
             line = raw.decode(errors="replace").rstrip()
             self.world.say(f"    {line}")
+            self._see_records()
             if CARRY_FROM in line and self.carriage is None:
                 self.carriage = self.technician.carry(
                     "computer-2",
@@ -220,6 +222,10 @@ class Asynchronous(Story):
                     again=AGAIN_SECONDS if self.gate else 0.0,
                 )
         return program.process.wait(60)
+
+    def _see_records(self) -> None:
+        """Remember every record that either appliance has at this moment: none may be lost on the way."""
+        self.seen |= self.pair.a.keys() | self.pair.b.keys()
 
     def _note_end(self, job: dict[str, Any]) -> None:
         seconds = timeline.moment(job["ended"]) - timeline.moment(job["started"])

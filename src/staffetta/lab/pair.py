@@ -57,6 +57,10 @@ class Member:
         """Return the records and recordings on its disk."""
         return pair_data.read(self.appliance.folder)
 
+    def keys(self) -> frozenset[pair_data.Key]:
+        """Return the keys of the records on its disk, which takes a moment only."""
+        return pair_data.keys(self.appliance.folder)
+
 
 class Pair:
     """Appliances A and B."""

@@ -2,7 +2,8 @@
 
 A record is known by its key (origin, incarnation, sequence); the same key with other content on the other side counts
 as different. *Doubled* is a key that is there twice, or one event under two keys: same origin, kind, time and body. A
-segment of a recording is there if a record names it and the file of that name has that SHA-256.
+segment of a recording is there if a record names it and the file of that name has that SHA-256; one that is named and
+is on neither side is *lost*, as is a record seen before.
 """
 
 import contextlib
@@ -15,6 +16,8 @@ from pathlib import Path
 from typing import Any, Final
 
 SEGMENT: Final = "session.segment"
+Key = tuple[str, str, int]
+"""Origin, incarnation and sequence of a record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,7 @@ class StoredRecord:
     body: str
 
     @property
-    def key(self) -> tuple[str, str, int]:
+    def key(self) -> Key:
         """What makes it this record and no other."""
         return self.origin, self.incarnation, self.sequence
 
@@ -41,13 +44,17 @@ class StoredRecord:
 
 @dataclass(frozen=True, slots=True)
 class SiteData:
-    """What one appliance holds: its records, and its segments as (session, SHA-256), with repetitions."""
+    """What one appliance holds: its records, and its segments as (session, SHA-256), with repetitions.
+
+    ``named`` are the segments that its records name, whether their files are there or not.
+    """
 
     records: tuple[StoredRecord, ...]
     segments: tuple[tuple[str, str], ...]
+    named: frozenset[tuple[str, str]] = frozenset()
 
     @property
-    def keys(self) -> frozenset[tuple[str, str, int]]:
+    def keys(self) -> frozenset[Key]:
         """The keys of its records."""
         return frozenset(record.key for record in self.records)
 
@@ -61,12 +68,19 @@ def read(folder: Path) -> SiteData:
         StoredRecord(origin, incarnation, sequence, kind, at, _canonical(body))
         for origin, incarnation, sequence, kind, at, body in rows
     )
-    named = (json.loads(record.body) for record in records if record.kind == SEGMENT)
+    bodies = (json.loads(record.body) for record in records if record.kind == SEGMENT)
+    named = [(one["session"], one["sha256"]) for one in bodies]
     whole = {path.name for path in (site / "blobs").glob("??/*") if _sha256(path) == path.name}
-    return SiteData(records, tuple((one["session"], one["sha256"]) for one in named if one["sha256"] in whole))
+    return SiteData(records, tuple(one for one in named if one[1] in whole), frozenset(named))
 
 
-def compare(a: SiteData, b: SiteData, earlier: frozenset[tuple[str, str, int]] = frozenset()) -> dict[str, Any]:
+def keys(folder: Path) -> frozenset[Key]:
+    """Return the keys of the records that the appliance in ``folder`` holds at this moment."""
+    with contextlib.closing(_open(folder / "site", "ro")) as database:
+        return frozenset(database.execute("SELECT origin, incarnation, sequence FROM data_record"))
+
+
+def compare(a: SiteData, b: SiteData, earlier: frozenset[Key] = frozenset()) -> dict[str, Any]:
     """Return ``sync`` of the report. ``earlier`` are keys seen on either side before: one on neither now is lost."""
     doubled = max(_again(record.key for record in one.records) for one in (a, b))
     doubled += max(_again(record.event for record in set(one.records)) for one in (a, b))
@@ -79,6 +93,7 @@ def compare(a: SiteData, b: SiteData, earlier: frozenset[tuple[str, str, int]] =
         "recordings": {
             **_sides(set(a.segments), set(b.segments)),
             "doubled": max(_again(a.segments), _again(b.segments)),
+            "lost": len((a.named | b.named) - set(a.segments) - set(b.segments)),
         },
     }
 

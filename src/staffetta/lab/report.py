@@ -78,7 +78,7 @@ class Report:
             for name, found in self.sync.items():
                 lines.append(
                     f"  {name:<14} {found['a']} on A, {found['b']} on B; only on A {found['only_a']}, "
-                    f"only on B {found['only_b']}, doubled {found['doubled']}"
+                    f"only on B {found['only_b']}, doubled {found['doubled']}, lost {found.get('lost', 0)}"
                 )
         if self.fleet:
             lines.append(

@@ -1,7 +1,8 @@
 """A technician who moves a file: to a remote computer at a steady rate, back again, and compares every byte each time.
 
 The console is the public command. It goes on with one file after the other until asked to stop; a file that is under
-way then is moved to its end.
+way then is moved to its end. What this user calls a pause: so long the arriving file did not grow, or the console told
+of one.
 """
 
 import argparse
@@ -17,10 +18,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from staffetta.lab.users.acting import act
+from staffetta.lab.users.growth import Growth
 
 BLOCK: Final = 1_000_000
 LOOK_SECONDS: Final = 0.1
 AGAIN_SECONDS: Final = 1.0
+LEAST_STALL: Final = 0.3
+"""Seconds without growth that are worth showing."""
+MOST_TOLD: Final = 50
 
 
 @dataclass(slots=True)
@@ -76,6 +81,7 @@ class Carrier:
         self._source: Path = given.folder / "source.bin"
         self._back: Path = given.folder / "back.bin"
         self._moved = Moved()
+        self._growths: list[Growth] = []
         self._said = False
 
     async def work(self, stop: asyncio.Event) -> dict[str, Any]:
@@ -88,19 +94,23 @@ class Carrier:
         back = ["fetch", given.computer, str(given.far), "--to", str(self._back), "--overwrite"]
         began = time.time()
         while not stop.is_set() and not self._moved.ended:
+            self._growths.append(Growth(given.far))
             await self._carry(there, given.far, sha256)
             if not stop.is_set() and not self._moved.ended:
+                self._growths.append(Growth(self._back))
                 await self._carry(back, self._back, sha256)
         moved = self._moved
         noted = [note for note in self._notes() if note.get("pause_ms") is not None]
-        pauses = [note["pause_ms"] for note in noted]
+        told = [(_ended(note) - note["pause_ms"] / 1000, note["pause_ms"] / 1000) for note in noted]
+        seen = [stall for growth in self._growths for stall in growth.stalls(LEAST_STALL)]
+        pauses = sorted([*told, *seen], key=lambda pause: -pause[1])
         return {
             "kind": "files",
             "began": round(began, 3),
             "finished": round(time.time(), 3),
-            "pauses": [[round(_ended(note) - note["pause_ms"] / 1000, 3), note["pause_ms"] / 1000] for note in noted],
+            "pauses": [[round(at, 3), round(seconds, 3)] for at, seconds in sorted(pauses[:MOST_TOLD])],
             "ended": moved.ended,
-            "longest_pause_ms": max(pauses, default=0.0),
+            "longest_pause_ms": round(pauses[0][1] * 1000, 1) if pauses else 0.0,
             "sha256_ok": moved.sha256_ok,
             "sent": moved.sent,
             "lost": moved.lost,
@@ -157,6 +167,8 @@ class Carrier:
         return sum(note["event"] == "attached" for note in self._notes())
 
     def _say_moving(self) -> None:
+        """Say once that bytes move; look at each call how far the file has got."""
+        self._growths[-1].look(time.time())
         if not self._said and any(note["event"] == "progress" and note["moved"] for note in self._notes()):
             self._said = True
             sys.stdout.write("moving\n")

@@ -36,7 +36,7 @@ async def poll(
             try:
                 async with session.get(url, allow_redirects=False) as response:
                     await response.read()
-                    if response.status >= 500:
+                    if response.status >= 400:  # the page is there: not to find it is a failure like any other
                         failures.append(f"{time.time():.3f} status {response.status}")
                         failed_at.append(time.time())
                     else:

@@ -76,6 +76,8 @@ async def watch(stop: asyncio.Event, given: argparse.Namespace) -> dict[str, Any
     failures += one.failures
     if not following.done():
         failures.append("the stream never told the job's end")
+    elif (error := following.exception()) is not None:
+        failures.append(f"{type(error).__name__}: {error}")
     if one.ids != sorted(set(one.ids)):
         failures.append(f"events came twice or out of order: {one.ids}")
     return {
