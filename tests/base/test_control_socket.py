@@ -65,10 +65,9 @@ class Office:
         certificates = CertificateService(paths, DESCRIPTION)
         certificates.ensure()
         self.pairing = Pairing.of(paths, DESCRIPTION, self.machine, status, installs, self.updates)
-        audit = paths.base / "audit.jsonl"
-        self.server = ControlServer(status, installs, self.updates, certificates, self.pairing, AuditLog(audit))
+        self.server = ControlServer(status, installs, self.updates, certificates, self.pairing, AuditLog.of(paths.base))
         await self.server.accept_on([self.listener])
-        self.door = SiteDoorServer(self.pairing, AuditLog(audit, "site-door"))
+        self.door = SiteDoorServer(self.pairing, AuditLog.of(paths.base, "site-door"))
         await self.door.accept_on([self.door_listener])
 
     async def close(self) -> None:
@@ -78,8 +77,8 @@ class Office:
         self.listener.close()
         self.door_listener.close()
 
-    def audit(self) -> list[dict[str, object]]:
-        return [json.loads(line) for line in (self.machine.paths.base / "audit.jsonl").read_text().splitlines()]
+    def audit(self, name: str = "audit.jsonl") -> list[dict[str, object]]:
+        return [json.loads(line) for line in (self.machine.paths.base / name).read_text().splitlines()]
 
 
 @pytest.fixture

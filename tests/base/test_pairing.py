@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -27,11 +28,13 @@ from staffetta.base.pairing import shared as shared_module
 from staffetta.base.pairing.following import Following
 from staffetta.base.pairing.grants import Grants
 from staffetta.base.pairing.shared import HANDS_OFF_SECONDS, LINGER_SECONDS, Place, SharedAddressService, answers
+from staffetta.base.service.site_door import SiteDoorServer
 from staffetta.cli.appliance_cmd import group
 from staffetta.control.appliance import ApplianceControl, ApplianceRefused, JobState
 from staffetta.control.pairing import SharedPhase, SharedState
 from staffetta.control.paths import ApplianceDescription, AppliancePaths
 from staffetta.control.site_door import SiteDoor
+from staffetta.kernel.errors import Unavailable
 from staffetta.packages import Kind
 
 from .machine import Machine
@@ -245,6 +248,8 @@ async def test_following_asks_the_site_and_outlives_its_silence(
         (machine.paths.base / "shared-address.json").write_text("{")
         await asyncio.sleep(0.1)
         (machine.paths.base / "shared-address.json").unlink()
+        machine.role_term = {4}  # what nobody has thought of
+        await asyncio.sleep(0.1)
         monkeypatch.setattr(shared_module, "LINGER_SECONDS", 0.0)
         machine.role, machine.role_term = "backup", 4
         await until(lambda: not machine.sockets)
@@ -295,6 +300,23 @@ def test_a_grant_serves_one_pair_job_until_its_time_is_over(tmp_path: Path) -> N
         grants.current()
 
 
+def test_what_is_withdrawn_while_it_is_used_stays_withdrawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    grants = Grants(tmp_path / "grant.json", lambda: NOW)
+    grants.give(24, "ann")
+    write, withdrawing = Grants._write, threading.Thread(target=grants.withdraw)
+
+    def slow(self: Grants, grant: object) -> None:
+        if not withdrawing.ident:
+            withdrawing.start()
+            withdrawing.join(0.2)
+        write(self, grant)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Grants, "_write", slow)
+    grants.use("pair-1")
+    withdrawing.join(20)
+    assert grants.current() is None
+
+
 @pytest.mark.req("F7", "U2", "U8")
 async def test_the_pair_job_installs_only_what_is_granted_and_each_step_once(office: Office) -> None:
     target = "site/site-1.1.tar.zst"
@@ -325,12 +347,67 @@ async def test_the_pair_job_installs_only_what_is_granted_and_each_step_once(off
             refused(lambda: door.install("job-x"), "not-found", 404)
 
     await asyncio.to_thread(work)
-    lines = [line for line in office.audit() if line["socket"] == "site-door"]
+    lines = office.audit("audit-site-door.jsonl")
+    assert {line["socket"] for line in lines} == {"site-door"}
+    assert {line["socket"] for line in office.audit()} == {"control"}
     assert {line["uid"] for line in lines} == {os.getuid()}
     assert {"pair job pair-1, step a-site"} < {line["actor"] for line in lines}
     assert any(line["status"] == 403 for line in lines)
     ended = [line for line in office.audit() if line["status"] is not None]
     assert [line["actor"] for line in ended if line["path"] == "/v1/pair/grant/withdraw"] == ["ann"]
+
+
+@pytest.mark.req("H5")
+async def test_a_site_that_asks_without_end_holds_up_nobody_else(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = office.machine.paths.site_door_socket
+    checking = 0
+    goes_on = threading.Event()
+
+    def check() -> object:
+        nonlocal checking
+        checking += 1
+        goes_on.wait(30)
+        return office.updates.updates()
+
+    monkeypatch.setattr(office.updates, "check", check)
+    held = []
+    try:
+        for _ in range(60):
+            reader, writer = await asyncio.open_unix_connection(path)
+            held.append((reader, writer))
+            body = b'{"actor": "x"}'
+            writer.write(b"POST /v1/updates/check HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        ended = [asyncio.ensure_future(reader.read()) for reader, _ in held]
+        async with asyncio.timeout(20):
+            while sum(one.done() for one in ended) < 60 - SiteDoorServer.MOST_CONNECTIONS:
+                await asyncio.sleep(0.01)
+
+        def control() -> None:
+            with ApplianceControl(office.path) as control:
+                assert control.status().name == "one"
+                control.grant_pair_upgrade(24, "ann")
+
+        async with asyncio.timeout(20):
+            await asyncio.to_thread(control)
+        assert checking == 1, "one thread is at it, the others wait"
+    finally:
+        goes_on.set()
+        for _, writer in held:
+            writer.close()
+
+    def door() -> None:
+        with SiteDoor(path) as door:
+            assert door.status().name == "one"
+
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                await asyncio.to_thread(door)
+                break
+            except Unavailable:  # those who went away are not forgotten at once
+                await asyncio.sleep(0.02)
 
 
 def offer(office: Office) -> None:

@@ -4,6 +4,7 @@ The clients are real processes that run from signed packages, the site is the si
 """
 
 import contextlib
+import resource
 import shutil
 import tempfile
 import time
@@ -15,6 +16,7 @@ import pytest
 from clients.conftest import PROMPT, World
 from clients.simulated_gateway import Gateway, Site, wait_for
 from clients.updated_computer import CRASHES, DOES_NOT_START, UNREACHABLE, KillingGate, Updated, Vendor
+from staffetta.wire.enrolment import UpdateAction, UpdateAnswer, UpdateQuestion
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(300), pytest.mark.req("C4")]
 
@@ -265,3 +267,49 @@ def test_one_process_at_a_time_is_a_client(computer: Updated) -> None:
     assert second.wait(20) == 5
     assert first.poll() is None
     computer.process = first
+
+
+@pytest.mark.req("S1")
+def test_a_full_disk_ends_neither_the_client_nor_its_sessions(
+    site: Site, gateway: Gateway, world: World, vendor: Vendor, computer: Updated
+) -> None:
+    """The technician comes because of that disk: what cannot be written down is written later."""
+    vendor.held = True
+    shell = world.folder / "shell.sh"
+    shell.write_text(f"#!/bin/sh\nPS1='{PROMPT}' exec /bin/sh -i\n")
+    shell.chmod(0o755)
+    computer.environment["SHELL"] = str(shell)
+    process = computer.start()
+    computer.wait_told("the old version online", lambda version, _: version == OLD)
+    console = world.connect(world.sign_in(gateway))
+    console.expect_exact(PROMPT)
+    _, most = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (0, most))  # every write to a file fails from here on
+    asked = len(site.updates_asked)
+    wait_for("the question asked again", lambda: len(site.updates_asked) >= asked + 2, 20)
+    site.run(gateway.drop(everything=True))  # who comes back is given a newer statement
+    console.sendline("echo still''here")
+    console.expect_exact("stillhere")
+    vendor.hands_out(NEW)
+    vendor.held = False
+    log = computer.log.stat().st_size
+    told: list[str] = []
+
+    def answer(question: UpdateQuestion) -> UpdateAnswer:
+        said = vendor.answer(question)
+        told.append(said.action)
+        return said
+
+    site.answer_update = answer
+    wait_for("the answer to update", lambda: UpdateAction.UPDATE in told, 20)
+    assert computer.log.stat().st_size == log, "the disk is full for the client"
+    console.sendline("echo and''here")
+    console.expect_exact("andhere")
+    site.run(gateway.drop(everything=True))
+    console.sendline("echo here''too")
+    console.expect_exact("heretoo")
+    assert process.poll() is None
+    assert computer.steps == []
+    computer.stop()
+    computer.start()
+    computer.wait_told("the new version", lambda version, _: version == NEW)

@@ -1,6 +1,7 @@
 """The private socket: facts, proofs, and every way in which a generation can fail to answer."""
 
 import asyncio
+import gzip
 import shutil
 import tempfile
 from pathlib import Path
@@ -122,6 +123,8 @@ async def test_a_generation_that_hangs_is_given_up(path: Path) -> None:
         web.json_response({"ok": True, "checks": [{"name": "x"}]}),
         web.json_response({"ok": "yes", "checks": []}),
         web.Response(text="<html>"),
+        web.Response(text="[" * 100_000),
+        web.Response(body=gzip.compress(b'{"ok": true, "checks": []}'), headers={"Content-Encoding": "gzip"}),
         web.Response(status=500),
     ],
 )

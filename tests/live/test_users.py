@@ -83,7 +83,7 @@ def test_the_sites_user_may_open_the_site_door_and_never_the_control_socket(alph
     assert status_read_as(SITE_USER, SITE_USER, paths.control_socket) is None
     assert status_read_as(BASE_USER, BASE_USER, paths.control_socket) == 200
     assert status_read_as(NOBODY, NOBODY, paths.site_door_socket) is None
-    lines = [json.loads(line) for line in (paths.base / "audit.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (paths.base / "audit-site-door.jsonl").read_text().splitlines()]
     assert [(line["uid"], line["path"], line["status"]) for line in lines if line["socket"] == "site-door"] == [
         (SITE_USER, "/v1/status", 200)
     ]

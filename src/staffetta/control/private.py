@@ -147,8 +147,10 @@ async def _ask(method: str, socket_path: Path, path: str, seconds: float) -> Map
     limit = aiohttp.ClientTimeout(total=seconds)
     try:
         async with (
-            aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(socket_path)), timeout=limit) as session,
-            session.request(method, f"http://private{path}") as response,
+            aiohttp.ClientSession(
+                connector=aiohttp.UnixConnector(str(socket_path)), timeout=limit, auto_decompress=False
+            ) as session,
+            session.request(method, f"http://private{path}", allow_redirects=False) as response,
         ):
             body = await response.content.read(_ANSWER_BYTES)
             if response.status != 200:
@@ -159,7 +161,7 @@ async def _ask(method: str, socket_path: Path, path: str, seconds: float) -> Map
         raise PrivateUnreachable(f"{socket_path} does not answer {path}: {error}") from error
     try:
         raw = json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadPrivateAnswer(f"{socket_path} answered {path} with what is not JSON.") from error
     if not isinstance(raw, dict):
         raise BadPrivateAnswer(f"{socket_path} answered {path} with what is not an object.")

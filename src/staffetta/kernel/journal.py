@@ -110,6 +110,8 @@ class Journal:
         self._file = path.open("ab", buffering=0)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not os.path.samestat(os.fstat(self._file.fileno()), path.stat()):
+                raise BlockingIOError  # its holder has just begun it anew: this is the old one
         except OSError:
             self._file.close()
             raise JournalHeld(f"{path} is held by another process.") from None

@@ -59,6 +59,10 @@ class Following:
                 if str(error) != self._said:
                     self._said = str(error)
                     _log.warning("the shared address cannot follow the role: %s", error)
+            except Exception as error:  # noqa: BLE001 - looking goes on, whatever the site answered
+                if str(error) != self._said:
+                    self._said = str(error)
+                    _log.exception("the shared address cannot follow the role")
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._woken.wait(), LOOK_SECONDS)
 

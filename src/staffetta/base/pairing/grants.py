@@ -7,6 +7,7 @@ that uses it. The site cannot give one.
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -31,6 +32,7 @@ class Grants:
     def __init__(self, path: Path, now: Callable[[], datetime]) -> None:
         self._path = path
         self._now = now
+        self._writing = threading.Lock()  # each is asked in a thread of its own; what was withdrawn stays so
 
     def current(self) -> Grant | None:
         """The grant in force. Raises GrantDamaged."""
@@ -43,12 +45,14 @@ class Grants:
             raise GrantRefused(f"A pair upgrade is permitted for {LEAST_HOURS} to {MOST_HOURS} hours, not {hours}.")
         now = self._now()
         grant = Grant(granted_by=actor, granted_at=now, until=now + timedelta(hours=hours))
-        self._write(grant)
+        with self._writing:
+            self._write(grant)
         return grant
 
     def withdraw(self) -> None:
         """Permit nothing any more; what is being installed is installed to its end."""
-        self._write(None)
+        with self._writing:
+            self._write(None)
 
     def require(self, job: str) -> Grant:
         """The grant that this pair job may use. Raises NotGranted."""
@@ -61,10 +65,11 @@ class Grants:
 
     def use(self, job: str) -> Grant:
         """The same, and it is bound to this pair job from now on. Raises NotGranted."""
-        grant = self.require(job)
-        if grant.job is None:
-            grant = replace(grant, job=job)
-            self._write(grant)
+        with self._writing:
+            grant = self.require(job)
+            if grant.job is None:
+                grant = replace(grant, job=job)
+                self._write(grant)
         return grant
 
     def _read(self) -> Grant | None:

@@ -1,7 +1,8 @@
 """The audit log of base's local sockets: one JSON line per request, with the peer the kernel vouches for.
 
-`base/audit.jsonl` is base's only; a file that has grown past its size becomes `audit.jsonl.1` and so on. What changes
-something has two lines: one on the disk before it is tried, one with its status before it is answered.
+`base/audit.jsonl` (control socket) and `base/audit-site-door.jsonl` are base's only; a file that has grown past its
+size becomes `….jsonl.1` and so on: whoever may only use one socket cannot push out what was done on the other. What
+changes something has two lines: one on the disk before it is tried, one with its status before it is answered.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from staffetta.kernel.files import sync_directory
 
 LARGEST: Final = 16 << 20
 KEPT: Final = 8
+CONTROL: Final = "control"
 _CREDENTIALS: Final = struct.Struct("3i")
 
 
@@ -38,11 +40,16 @@ class Peer:
 
 
 class AuditLog:
-    """Appends lines about one socket; one file per appliance, written by whichever generation of base answers."""
+    """Appends lines about one socket; one file per socket, written by whichever generation of base answers."""
 
-    def __init__(self, path: Path, socket_name: str = "control") -> None:
+    def __init__(self, path: Path, socket_name: str = CONTROL) -> None:
         self._path = path
         self._socket = socket_name
+
+    @classmethod
+    def of(cls, base: Path, socket_name: str = CONTROL) -> AuditLog:
+        """The log of a socket in base's folder."""
+        return cls(base / ("audit.jsonl" if socket_name == CONTROL else f"audit-{socket_name}.jsonl"), socket_name)
 
     def write(
         self, at: datetime, peer: Peer | None, actor: str, method: str, path: str, status: int | None, *, durable: bool

@@ -10,7 +10,7 @@ import errno
 import json
 import socket
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from aiohttp import web
 
@@ -39,7 +39,12 @@ class InvalidRequest(InvalidInput):
 
 
 class LocalServer:
-    """Answers on one of keeper's local sockets while this generation is active; `name` is the socket's."""
+    """Answers on one of keeper's local sockets while this generation is active; `name` is the socket's.
+
+    No more than `MOST_CONNECTIONS` are held at a time: each costs a descriptor that base needs for its own files.
+    """
+
+    MOST_CONNECTIONS: ClassVar[int] = 256
 
     def __init__(self, name: str, audit: AuditLog) -> None:
         self.name = name
@@ -55,11 +60,18 @@ class LocalServer:
             await self._runner.setup()
         await self.stop_accepting()
         for sock in sockets:
-            assert self._runner.server is not None
             # A descriptor of our own: the loop closes it when we stop, keeper's stays as it is.
             own = sock.dup()
             own.setblocking(False)
-            self._server = await asyncio.get_running_loop().create_unix_server(self._runner.server, sock=own)
+            self._server = await asyncio.get_running_loop().create_unix_server(self._answering, sock=own)
+
+    def _answering(self) -> asyncio.Protocol:
+        server = self._runner.server
+        assert server is not None
+        if len(server.connections) >= self.MOST_CONNECTIONS:
+            _log.warning("%s: too many connections; one is closed unheard", self.name)
+            return _Closed()
+        return server()
 
     async def stop_accepting(self) -> None:
         """Take no new connection; established ones are answered."""
@@ -106,6 +118,14 @@ class LocalServer:
             _log.error("the audit log cannot be written: %s", error)
             return error
         return None
+
+
+class _Closed(asyncio.Protocol):
+    """A connection too many."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Close it."""
+        transport.close()
 
 
 @web.middleware

@@ -76,11 +76,12 @@ class BaseService:
         limits = load_section(Limits, paths.settings, "installs")
         self._installs = Installs(journal, steps, limits, follow=self._next_from_bundle)
         status = StatusService(paths, description, keeper, private, self._installs, self._updates)
-        audit = paths.base / "audit.jsonl"
         self._pairing = Pairing.of(paths, description, keeper, status, self._installs, self._updates)
         self._local = (
-            ControlServer(status, self._installs, self._updates, self.certificates, self._pairing, AuditLog(audit)),
-            SiteDoorServer(self._pairing, AuditLog(audit, site_door.SOCKET)),
+            ControlServer(
+                status, self._installs, self._updates, self.certificates, self._pairing, AuditLog.of(paths.base)
+            ),
+            SiteDoorServer(self._pairing, AuditLog.of(paths.base, site_door.SOCKET)),
         )
         self._proof = BaseProof(paths, description, environment.run / PRIVATE_DOOR, self._updates, journal)
         self._private: web.AppRunner | None = None

@@ -1,7 +1,8 @@
 """The site door: what the site's pair job may ask of base, a closed list; translates, decides nothing.
 
 Its socket is open to the site's group, which the control socket is not. Who asks is audited with the user that the
-kernel vouches for; on whose behalf is only what the site says.
+kernel vouches for; on whose behalf is only what the site says. A site that asks without end takes no more of base than
+a few descriptors, one thread and its own part of the audit log.
 """
 
 from __future__ import annotations
@@ -32,9 +33,12 @@ SOCKET: Final = "site-door"
 class SiteDoorServer(LocalServer):
     """The site door's routes."""
 
+    MOST_CONNECTIONS = 16
+
     def __init__(self, pairing: Pairing, audit: AuditLog) -> None:
         super().__init__(SOCKET, audit)
         self._pairing = pairing
+        self._checking = asyncio.Lock()
         self.router.add_get("/v1/status", self._get_status)
         self.router.add_post("/v1/shared/{phase}", self._shared)
         self.router.add_post("/v1/updates/check", self._check)
@@ -57,7 +61,8 @@ class SiteDoorServer(LocalServer):
 
     async def _check(self, request: web.Request) -> web.Response:
         await read_fields(request, ("actor",))
-        return json_answer(await asyncio.to_thread(self._pairing.updates.check))
+        async with self._checking:
+            return json_answer(await asyncio.to_thread(self._pairing.updates.check))
 
     async def _install(self, request: web.Request) -> web.Response:
         job, step, target = await read_fields(request, ("job", "step", "target"))

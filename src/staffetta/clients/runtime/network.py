@@ -22,6 +22,7 @@ import aiohttp
 from staffetta.clients.errors import ClientError, Elsewhere, SiteUnreachable, UnreadableAnswer, WrongSite
 from staffetta.clients.runtime.answers import refusal_in, text_in
 from staffetta.clients.runtime.link import CLOSE_SECONDS, Link, LinkClosed, next_message
+from staffetta.kernel.log import get_logger
 from staffetta.wire import frames, messages
 from staffetta.wire.addresses import AddressBook
 from staffetta.wire.errors import CloseCode, FrameError, NotProven
@@ -34,6 +35,8 @@ STAGGER_SECONDS: Final = 0.3
 NAMED_SECONDS: Final = 1.0
 """How long an address that a move has named is waited for before others are tried: they would only point to it."""
 STATEMENT_PATH: Final = "/client/statement"
+
+_log = get_logger(__name__)
 
 
 class Network:
@@ -64,12 +67,19 @@ class Network:
         await self._http.close()
 
     def adopt(self, token: str) -> None:
-        """Take a statement if it is newer than the one known, and store it. Raises WrongSite if it is not ours."""
+        """Take a statement if it is newer than the one known, and store it. Raises WrongSite if it is not ours.
+
+        One that cannot be stored counts all the same: a full disk must not keep a rep from coming.
+        """
         try:
-            if self.book.adopt(token):
-                self._remember(token)
+            newer = self.book.adopt(token)
         except NotProven as error:
             raise WrongSite(f"The other end is not this site: {error.message}") from None
+        if newer:
+            try:
+                self._remember(token)
+            except OSError as error:
+                _log.error("the site's newest statement cannot be stored", extra={"why": str(error)})
 
     # -- WebSockets ----------------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 Asked right after the site's version changed, when the last answer says so, and at least every day. A client that holds
 sessions fetches and stages at once and restarts when they have ended; before it restarts it asks again, so that it is
 counted among those that upgrade at the time. A new version that does not reach the site in time is left again, and
-not tried for a day.
+not tried for a day. A disk that takes nothing delays an update; it ends neither the client nor its sessions.
 """
 
 import asyncio
@@ -26,6 +26,7 @@ from staffetta.wire.enrolment import UpdateAction, UpdateAnswer, UpdateQuestion
 
 FIRST_SECONDS: Final = 10.0  # a client that gets no place at the site asks all the same
 SPREAD_SECONDS: Final = 2.0  # over which a fleet's questions are spread after a move
+WRITE_AGAIN_SECONDS: Final = 60.0
 
 _log = get_logger(__name__)
 
@@ -114,14 +115,24 @@ class Follower:
                 _log.error("this version does not reach the site, and the one before is not here any more")
                 return True
             self.leaving = True
-            updates.go_back(back, f"it did not reach the site in {seconds:.0f} s")
+            why = f"it did not reach the site in {seconds:.0f} s"
+            await _until_written(lambda: updates.go_back(back, why))
             return False
-        updates.note("proven", pending.version, previous=pending.previous)
+        await _until_written(lambda: updates.note("proven", pending.version, previous=pending.previous))
         self._tell()
         return True
 
     async def _round(self, jitter: Callable[[], float]) -> float:
         """Ask, follow the answer as far as it goes now, and return after how many seconds to ask again."""
+        try:
+            return await self._ask_and_follow(jitter)
+        except OSError as error:
+            self.leaving = False
+            _log.error("the update cannot go on", extra={"why": str(error)})
+            return RETRY_SECONDS
+
+    async def _ask_and_follow(self, jitter: Callable[[], float]) -> float:
+        """The same; raises OSError when the disk takes nothing."""
         try:
             answer = await ask(self._network, self._question())
         except ClientError as error:
@@ -198,15 +209,28 @@ class Follower:
                 "reason": answer.reason,
             },
         )
-        self._client.state.write(
-            UPDATE_FILE,
-            {
-                "format": 1,
-                "asked": format_time(utc_now()),
-                "site_version": self._site_version,
-                "running": self._version,
-                "version": answer.version,
-                "action": answer.action.value,
-                "reason": answer.reason,
-            },
-        )
+        facts = {
+            "format": 1,
+            "asked": format_time(utc_now()),
+            "site_version": self._site_version,
+            "running": self._version,
+            "version": answer.version,
+            "action": answer.action.value,
+            "reason": answer.reason,
+        }
+        try:
+            self._client.state.write(UPDATE_FILE, facts)
+        except OSError as error:
+            _log.error("the answer to the update question cannot be stored", extra={"why": str(error)})
+
+
+async def _until_written(write: Callable[[], None]) -> None:
+    """Try again and again what must be on the disk before this client goes on."""
+    while True:
+        try:
+            write()
+        except OSError as error:
+            _log.error("the update cannot be written down yet", extra={"why": str(error)})
+            await asyncio.sleep(WRITE_AGAIN_SECONDS)
+        else:
+            return

@@ -95,7 +95,7 @@ def _after(progress: Progress, entry: Mapping[str, Any]) -> Progress:
             return Progress(version=version, previous=str(entry.get("previous", "")), updated_at=at)
         case "back":
             failed = Failed(version, at, str(entry.get("why", "")))
-            return replace(progress, pending=None, back=progress.pending, failed=failed, staged=None)
+            return replace(progress, pending=None, back=progress.pending or progress.back, failed=failed, staged=None)
         case "failed":
             failed = Failed(version, at, str(entry.get("why", "")))
             return replace(progress, failed=failed, fetching=None, staged=None)

@@ -17,7 +17,7 @@ from staffetta.clients.updating import plan
 from staffetta.clients.updating.plan import AtStart, Pending
 from staffetta.kernel.clock import format_time, utc_now
 from staffetta.kernel.files import replace_link, write_atomically
-from staffetta.kernel.journal import Journal, JournalDamaged, gate_from_environment, read_journal
+from staffetta.kernel.journal import Gate, Journal, JournalDamaged, gate_from_environment
 from staffetta.kernel.log import get_logger
 
 JOURNAL: Final = "updates.journal"
@@ -68,8 +68,7 @@ class Updates:
         path = place.root / JOURNAL
         gate = gate_from_environment()
         try:
-            _shorten(place, path)
-            self._journal = Journal(path, gate)
+            self._journal = _shortened(place, Journal(path, gate), gate)
         except JournalDamaged as error:
             _log.error("the journal of updates is damaged and is begun anew", extra={"why": error.message})
             path.replace(path.with_name(f"{JOURNAL}.damaged"))
@@ -119,7 +118,10 @@ def begin(root: Path) -> Updates | None:
             pass
         case AtStart.COUNT:
             assert pending is not None
-            updates.note("started", pending.version)
+            try:
+                updates.note("started", pending.version)
+            except OSError as error:
+                _log.error("this start cannot be counted", extra={"why": str(error)})
         case AtStart.FLIP:
             assert pending is not None
             replace_link(place.releases / CURRENT, pending.version)
@@ -148,11 +150,18 @@ def command(root: Path) -> list[str]:
     return [str(root / RELEASES / CURRENT / "bin" / "run"), "jump-client", "--state", str(root)]
 
 
-def _shorten(place: Place, path: Path) -> None:
-    """Begin a long journal anew, if nothing is under way in it."""
-    entries = [entry.data for entry in read_journal(path)]
-    progress = plan.read(entries)
+def _shortened(place: Place, journal: Journal, gate: Gate | None) -> Journal:
+    """Begin a long journal anew, if nothing is under way in it. It is held all the time."""
+    progress = plan.read(entry.data for entry in journal.entries)
     returning = progress.back is not None and place.current() == progress.back.version
-    if len(entries) > plan.ENTRIES_KEPT and progress.pending is None and not returning:
-        lines = [json.dumps(entry, separators=(",", ":"), sort_keys=True) + "\n" for entry in plan.kept(progress)]
-        write_atomically(path, "".join(lines).encode())
+    if len(journal.entries) <= plan.ENTRIES_KEPT or progress.pending is not None or returning:
+        return journal
+    lines = [json.dumps(entry, separators=(",", ":"), sort_keys=True) + "\n" for entry in plan.kept(progress)]
+    try:
+        write_atomically(journal.path, "".join(lines).encode())
+    except OSError as error:
+        _log.error("the journal of updates cannot be shortened", extra={"why": str(error)})
+        return journal
+    shorter = Journal(journal.path, gate)
+    journal.close()
+    return shorter

@@ -15,7 +15,8 @@ from typing import Final
 from packaging.version import InvalidVersion, Version
 
 SLOT_TIME: Final = timedelta(minutes=15)
-"""A client that has not arrived this long after it was told to update no longer counts; clients give up earlier."""
+"""A client that has not arrived this long after it was told to update no longer counts, so that those who die with a
+slot block nobody for long. One that is very slow to fetch and unpack may still be at it then, beside its successor."""
 CURRENT_RETRY: Final = 3600
 HELD_RETRY: Final = 60
 FAILED_RETRY: Final = 3600
