@@ -29,9 +29,7 @@ def test_one_sided_changes_survive_and_two_sided_ones_are_named(
         elif not differs(before, ours):
             assert not differs(after.get(key), theirs), "only the backup changed it: its version is taken"
             kept = after.get(key, {}).keys()
-            assert theirs is None or kept == {*theirs, *(ours or {})}, (
-                "and what only the primary's release knows"
-            )
+            assert theirs is None or kept == {*theirs, *(ours or {})}, "and what only the primary's release knows"
         elif both:
             assert after.get(key) == ours, "both changed it: the primary's is kept"
 
