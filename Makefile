@@ -18,7 +18,7 @@ test: check      ## every test that CI runs
 	@scripts/system-packages test
 	@scripts/run-tests all
 
-quick: $(READY)  ## the tests that start no programs, in under two minutes
+quick: $(READY)  ## the tests that start no programs
 	@scripts/run-tests quick
 
 soak: $(READY)   ## the whole matrix of kills, every process at every point; writes docs/soak.md

@@ -191,7 +191,7 @@ def section(
             f"{INTERVAL_SECONDS * 1000:.0f} ms or as fast as it is answered; one uploads a file for {UPLOAD_SECONDS} s "
             "and then the next, and compares what came back; one watches the live progress of the job. In the "
             "reference there is no job to watch, so one more asks for pages of base.",
-            "Failed is what was refused, reset, timed out or answered 5xx. Nobody tries again.",
+            "Failed is what was refused, reset, timed out or answered with an error status. Nobody tries again.",
             "The reference is an update without handover: keeper, and so site and base, is stopped, stays stopped for "
             "as long as the site update of the same round took, and is started. Ratio is the median of failed requests "
             "by that of the reference.",

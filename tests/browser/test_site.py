@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect
 
 from browser.conftest import PHONE, People, Window
 from staffetta.lab.appliance import new_password
@@ -117,6 +118,9 @@ def test_a_wrong_password_and_too_many_of_them(people: People, alpha: Single) ->
 @pytest.mark.req("C5")
 def test_jump_clients_are_seen_online_with_their_version(site_administrator: Window, alpha: Single) -> None:
     online = len(alpha.computers)
+    for computer in alpha.computers:
+        wait_until(f"{computer.name} online", lambda name=computer.name: alpha.technician.sees_online(name), 60)
+    site_administrator.go("Information")
     site_administrator.page.locator("#clients-online").get_by_text(f"{online} / {online}").wait_for()
     site_administrator.go("Jump Clients")
     for computer in alpha.computers:
@@ -126,7 +130,7 @@ def test_jump_clients_are_seen_online_with_their_version(site_administrator: Win
     site_administrator.page.get_by_label("Search").fill(COMPUTER)
     site_administrator.page.keyboard.press("Enter")
     site_administrator.page.wait_for_url("**search=*")
-    assert site_administrator.page.locator("#clients tr").count() == 1
+    expect(site_administrator.page.locator("#clients tr")).to_have_count(1)
 
 
 def test_an_installer_token_is_made_copied_and_revoked(site_administrator: Window) -> None:

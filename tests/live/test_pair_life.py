@@ -26,8 +26,8 @@ pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
 
 CLIENTS = 3
 CONFLICT = "failover.conflict"
-PAUSE_SECONDS = 20.0
-"""So long a session may pause when its primary dies and a person has the backup take over at once."""
+CATCH_UP_SECONDS = 10.0
+"""So long a session may still pause when it has been resumed at the backup."""
 RIGHTS = {"A": ("start_sessions", "view_reports"), "B": ("start_sessions", "manage_files")}
 """What each appliance makes of the same technician's rights while the two know nothing of each other."""
 ACCOUNTS = """
@@ -88,7 +88,7 @@ def test_the_primary_is_killed_and_the_session_goes_on_at_the_backup(life: Life)
         wait_until("both sessions to be resumed", is_back, 60)
     moved = time.monotonic() - began
     assert role(b) == "primary"
-    assert b.shared_address() == "held"
+    wait_until("B to hold the shared address", lambda: b.shared_address() == "held", 60)
     time.sleep(1)
     account = ended.leave()
     life.apart = [account]
@@ -99,7 +99,7 @@ def test_the_primary_is_killed_and_the_session_goes_on_at_the_backup(life: Life)
         f"{pages['failed']} of {pages['requests']} requests failed"
     )
     assert (account["ended"], account["lost"], account["doubled"]) == (False, 0, 0)
-    assert account["longest_pause_ms"] < PAUSE_SECONDS * 1000
+    assert account["longest_pause_ms"] < (moved + CATCH_UP_SECONDS) * 1000
     assert len({turn["origin"] for turn in who["turns"]}) == len(who["turns"]) == 2
 
 
@@ -126,7 +126,7 @@ def test_the_old_primary_comes_back_as_the_backup_and_what_it_alone_had_is_joine
     for account in life.apart:
         work = Work(life.technician, account["computer"], life.world.start("nobody", ["true"]), life.world.folder)
         assert work.recording(life.admin, account["typed"]) == "complete"
-    assert a.shared_address() == "released"
+    wait_until("A to have released the shared address", lambda: a.shared_address() == "released", 60)
     assert_only_b(life)
 
 
@@ -189,8 +189,8 @@ def test_after_a_restart_of_both_the_roles_are_as_before_and_the_session_goes_on
     print(f"both restarted: session resumed after {back:.1f} s, longest pause {session['longest_pause_ms']:.0f} ms")
     assert (session["ended"], session["lost"], session["doubled"]) == (False, 0, 0)
     assert session["recording"] == "complete"
-    wait_until("B to hold the shared address", lambda: b.shared_address() == "held", 30)
-    assert a.shared_address() == "released"
+    wait_until("B to hold the shared address", lambda: b.shared_address() == "held", 60)
+    wait_until("A to have released the shared address", lambda: a.shared_address() == "released", 60)
     same(life)
     assert_only_b(life)
 

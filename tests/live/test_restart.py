@@ -19,7 +19,7 @@ def test_after_a_restart_everything_comes_up_and_the_session_goes_on(alpha: Sing
     victims = [appliance.keeper().process.pid, *appliance.processes("base"), *appliance.processes("site")]
     for pid in victims:  # all at once, as when the power goes; the world starts keeper again, as systemd does
         os.kill(pid, signal.SIGKILL)
-    wait_until("the session to be resumed", lambda: any(note["event"] == "resumed" for note in work.noted()), 60)
+    wait_until("the session to be resumed", lambda: any(note["event"] == "resumed" for note in work.noted()), 150)
     session = work.finish(alpha.admin)
     assert (session["ended"], session["lost"], session["doubled"]) == (False, 0, 0)
     assert session["recording"] == "complete"

@@ -78,7 +78,7 @@ def _called(session: dict[str, Any]) -> str:
 def _requests(report: Report, kills: bool) -> Bound:
     failed, requests = report.http["failed"], report.http["requests"]
     problems = (f"{failed} requests failed",) if failed and not kills else ()
-    return Bound("HTTP requests refused, reset or answered 5xx", "0", f"{failed} of {requests}", problems)
+    return Bound("HTTP requests refused, reset or answered with an error", "0", f"{failed} of {requests}", problems)
 
 
 def _ended(report: Report) -> Bound:

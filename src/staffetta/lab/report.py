@@ -49,6 +49,8 @@ class Report:
     kills: list[dict[str, Any]] = field(default_factory=list)
     began: float = 0.0
     ended: float = 0.0
+    world: str = ""
+    """The folder in which it took place; nothing is left of it afterwards."""
     timeline: list[Span] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)

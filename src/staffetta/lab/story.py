@@ -65,7 +65,7 @@ class Story(ABC):
             raise InvalidInput(f"The story {self.name} does not know the fault {fault}. Known:\n{LIST}")
         if options.previous and not self.from_previous:
             raise InvalidInput(f"The story {self.name} cannot begin at the previous release, which knew no pair.")
-        self.report = Report(self.name)
+        self.report = Report(self.name, world=str(world.folder))
         self.users: list[tuple[str, Program]] = []
         self.computers: list[RemoteComputer] = []
         self.published: Published
