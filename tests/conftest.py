@@ -4,11 +4,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from staffetta.lab.single import Single
 from worlds import a_world
 
 BROWSER = Path(__file__).parent / "browser"
+
+# How long an example takes says how busy the machine is, not whether the property holds.
+settings.register_profile("staffetta", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("staffetta")
 
 
 @pytest.fixture(scope="session")
