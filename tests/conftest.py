@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
 from staffetta.lab.single import Single
@@ -27,6 +28,10 @@ class Lanes(LoadScopeScheduling):
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
     """With `--dist loadscope`, whole worlds are tested side by side."""
     return Lanes(config, log) if config.getoption("dist") == "loadscope" else None
+
+# How long an example takes says how busy the machine is, not whether the property holds.
+settings.register_profile("staffetta", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("staffetta")
 
 
 @pytest.fixture(scope="session")

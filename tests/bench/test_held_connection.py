@@ -35,6 +35,9 @@ def test_the_cut_and_the_wait_for_a_new_one_are_noticed(tmp_path: Path) -> None:
             held.wait(0.3)
         cut = time.monotonic()
         accepted[0].close()
+        while held.ended is None:
+            assert time.monotonic() < cut + 10, "the cut was not noticed"
+            time.sleep(0.01)
         time.sleep(0.4)  # the new connection waits in the kernel's queue: it is not accepted yet
         assert held.accepted is None
         serve()

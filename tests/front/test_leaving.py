@@ -15,8 +15,11 @@ from front.plain_client import untrusting
 from staffetta.front import door as door_module
 from staffetta.front.certificates import CertificateStore
 from staffetta.front.door import Door
+from staffetta.front.settings import FrontSettings
 
 CALLERS = 40
+PATIENT = FrontSettings(handshake_seconds=100.0, header_seconds=100.0)
+"""The callers speak one after another: the last one's turn comes late on a busy machine."""
 
 
 async def hello(_: web.Request) -> web.Response:
@@ -45,7 +48,7 @@ def queue_up(port: int) -> list[socket.socket]:
 
 @pytest.mark.req("F9")
 async def test_what_waits_in_a_queue_that_closes_is_answered(pem: Path) -> None:
-    door = Door(app(), CertificateStore(pem))
+    door = Door(app(), CertificateStore(pem), PATIENT)
     listener, staying = socket.create_server(("127.0.0.1", 0), backlog=128), socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
     await door.set_sockets([listener.dup(), staying.dup()])
@@ -79,7 +82,7 @@ async def test_a_door_that_is_out_of_descriptors_waits_before_it_gives_the_queue
     pem: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(door_module, "_FULL_PAUSE_SECONDS", 0.05)
-    door = Door(app(), CertificateStore(pem))
+    door = Door(app(), CertificateStore(pem), PATIENT)
     listener = socket.create_server(("127.0.0.1", 0), backlog=128)
     await door.set_sockets([listener.dup()])
     callers = queue_up(listener.getsockname()[1])

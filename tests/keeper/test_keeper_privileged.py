@@ -22,7 +22,7 @@ def ip(*arguments): return subprocess.run(["ip", *arguments], check=True, captur
 ip("link", "set", "lo", "up")
 ip("link", "add", "left", "type", "veth", "peer", "name", "right")
 ip("link", "set", "left", "up"); ip("link", "set", "right", "up")
-ear = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)); ear.bind(("right", 0)); ear.settimeout(3)
+ear = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)); ear.bind(("right", 0)); ear.settimeout(20)
 def heard(kind):
     while True:
         frame = ear.recv(2048)

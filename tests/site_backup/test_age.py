@@ -241,17 +241,19 @@ def test_age_is_here() -> None:
     assert shutil.which("age"), "install the system packages of the tests: scripts/system-packages test"
 
 
-@pytest.mark.parametrize("size", [0, 2 * CHUNK])
-def test_age_opens_what_we_wrote(tmp_path: Path, size: int) -> None:
+@pytest.mark.live
+@pytest.mark.parametrize(("size", "factor"), [(0, age.WORK_FACTOR), (2 * CHUNK, QUICK)])
+def test_age_opens_what_we_wrote(tmp_path: Path, size: int, factor: int) -> None:
     data = os.urandom(size)
     with (tmp_path / "x.age").open("wb") as file:
-        writer = EncryptingWriter(file, PASSWORD)
+        writer = EncryptingWriter(file, PASSWORD, factor)
         writer.write(data)
         writer.finish()
     _ask(f"age -d {tmp_path}/x.age > {tmp_path}/x", PASSWORD.decode(), 1)
     assert (tmp_path / "x").read_bytes() == data
 
 
+@pytest.mark.live
 @pytest.mark.parametrize("size", [0, 2 * CHUNK + 17])
 def test_we_open_what_age_wrote(tmp_path: Path, size: int) -> None:
     data = os.urandom(size)

@@ -116,6 +116,7 @@ def test_a_server_renews_with_its_two_keys_alone(publisher: Publisher, tmp_path:
         online.private(KeyName.TARGETS)
 
 
+@pytest.mark.live
 def test_two_publications_at_the_same_time_are_both_visible(publisher: Publisher) -> None:
     packages = [publisher.package(Kind.BASE, f"1.{n}") for n in range(4)]
     command = "import sys; from staffetta.cli.main import main; main()"
@@ -127,7 +128,7 @@ def test_two_publications_at_the_same_time_are_both_visible(publisher: Publisher
         )
         for package in packages
     ]  # fmt: skip
-    assert [process.wait(60) for process in running] == [0, 0, 0, 0]
+    assert [process.wait(100) for process in running] == [0, 0, 0, 0]
     assert [str(info.version) for info in publisher.repository.infos()] == ["1.0", "1.1", "1.2", "1.3"]
 
 
