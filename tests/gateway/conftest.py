@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import django
 import pytest
 from django.conf import settings
+from django.test import override_settings
 
 SETTINGS = "staffetta.site.web.settings"
 if os.environ.setdefault("DJANGO_SETTINGS_MODULE", SETTINGS) != SETTINGS:
@@ -41,6 +42,17 @@ def database(django_db_blocker: "DjangoDbBlocker") -> Iterator[None]:
         yield
     if made:
         shutil.rmtree(own, ignore_errors=True)  # the tests of another room may have removed it
+
+
+@pytest.fixture(autouse=True)
+def _fast_passwords(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Hashing is not what is tested here; programs that a test starts know the site's own ways alone."""
+    if request.node.get_closest_marker("live"):
+        yield
+        return
+    hashers = ["django.contrib.auth.hashers.MD5PasswordHasher", *settings.PASSWORD_HASHERS]
+    with override_settings(PASSWORD_HASHERS=hashers):
+        yield
 
 
 @pytest.fixture

@@ -240,7 +240,7 @@ async def test_a_session_that_the_other_appliance_has_ended_ends_here_too(world:
 
 
 async def test_a_silent_end_is_dropped_and_its_peer_told(world: World) -> None:
-    world.settings(session_silent_seconds=0.5)
+    world.settings(session_silent_seconds=1.5)
     await world.gateway()
     opened = await world.opened()
     console, client = await join(world, opened)

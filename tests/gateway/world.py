@@ -34,7 +34,7 @@ def new_key() -> SigningKey:
     return SigningKey(secrets.token_bytes(32))
 
 
-async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
     """Wait for something that will be so; fail when it is not in time."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -42,7 +42,7 @@ async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
         await asyncio.sleep(0.01)
 
 
-async def until_true(condition: Callable[[], Awaitable[bool]], seconds: float = 10.0) -> None:
+async def until_true(condition: Callable[[], Awaitable[bool]], seconds: float = 30.0) -> None:
     deadline = time.monotonic() + seconds
     while not await condition():
         assert time.monotonic() < deadline, "it did not happen in time"
@@ -80,7 +80,7 @@ class WebSocketEnd:
     async def say(self, message: messages.Message) -> None:
         await self.websocket.send_bytes(messages.encode(message))
 
-    async def hear(self, seconds: float = 5.0) -> messages.Message | messages.Unknown:
+    async def hear(self, seconds: float = 30.0) -> messages.Message | messages.Unknown:
         """The next CONTROL message."""
         async with asyncio.timeout(seconds):
             while True:
@@ -90,14 +90,14 @@ class WebSocketEnd:
                 if isinstance(frame, frames.Control):
                     return messages.parse(frame)
 
-    async def hear_data(self, seconds: float = 5.0) -> frames.Data:
+    async def hear_data(self, seconds: float = 30.0) -> frames.Data:
         async with asyncio.timeout(seconds):
             while True:
                 frame = frames.decode(await self.websocket.receive_bytes())
                 if isinstance(frame, frames.Data):
                     return frame
 
-    async def close_code(self, seconds: float = 5.0) -> int | None:
+    async def close_code(self, seconds: float = 30.0) -> int | None:
         """Read to the end; how it was closed."""
         async with asyncio.timeout(seconds):
             while not self.websocket.closed:

@@ -20,7 +20,7 @@ FOLDER = Path(configured.STAFFETTA_SITE_FOLDER)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A test of a site in a folder of its own starts programs there: it is not among the quick ones."""
     for item in items:
-        if "site_folder" in getattr(item, "fixturenames", ()):
+        if "migrated" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.live)
 
 
