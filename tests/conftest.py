@@ -29,6 +29,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
     """With `--dist loadscope`, whole worlds are tested side by side."""
     return Lanes(config, log) if config.getoption("dist") == "loadscope" else None
 
+
 # How long an example takes says how busy the machine is, not whether the property holds.
 settings.register_profile("staffetta", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("staffetta")
