@@ -96,7 +96,7 @@ def test_sessions_go_on_and_the_restart_waits_for_their_end(
     console.expect_exact("stillhere")
     assert computer.current == OLD
     console.sendline("exit")
-    computer.wait_told("the new version", lambda version, _: version == NEW)
+    computer.wait_told("the new version proven", lambda version, told: version == NEW and "updated_at" in told)
     assert len(site.updates_asked) > asked, "it asks again before it restarts, to be counted"
     assert [step for step, _ in computer.steps] == ["fetch", "staged", "flip", "started", "proven"]
 
