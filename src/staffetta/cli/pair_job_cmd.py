@@ -224,6 +224,4 @@ def _end(job: Any) -> None:
         sys.exit(0)
     if job.state == "undone":
         raise JobNotFinished(f"{job.sentence} Reason: {job.error}")
-    raise JobNotFinished(
-        f"A person is needed: {job.sentence} When that is mended: `staffetta failover resume {job.id}`."
-    )
+    raise JobNotFinished(f"{job.sentence} When that is mended: `staffetta failover resume {job.id}`.")
