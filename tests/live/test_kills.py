@@ -89,7 +89,8 @@ def test_every_step_is_killed_once_on_both_and_the_pair_is_upgraded(tmp_path: Pa
     assert len(set(written)) == len(written), f"seed {seed}"
     for side in "AB":
         for kind in ("base", "site"):
-            missed = {step.value for step in INSTALL_STEPS} - steps_killed_at(report, kind, side)
+            # What is written first is the job itself, at its first step.
+            missed = {"job", *(step.value for step in INSTALL_STEPS[1:])} - steps_killed_at(report, kind, side)
             assert not missed, f"seed {seed}: {kind} on {side}: {missed}"
         missed = {step.value for step in PAIR_STEPS} - steps_killed_at(report, "pair", side)
         assert not missed, f"seed {seed}: the pair job on {side}: {missed}"
