@@ -235,6 +235,34 @@ def test_the_records_that_are_behind_are_counted_while_they_come(
     assert seen() == 0
 
 
+@pytest.mark.req("F3")
+def test_long_records_come_a_few_at_a_time(pair: tuple[Site, Site], monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = pair
+    round_of(a, b)
+    round_of(b, a)
+    monkeypatch.setattr(answers, "RECORD_BYTES_AT_ONCE", 250)
+    with a:
+        for number in range(5):
+            records.append("test", {"n": number, "text": "x" * 200})
+        wanted = records.heads()
+    batches: list[int] = []
+
+    class Counting(LocalPeer):
+        def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+            answer = super().post(path, body)
+            if path == "records/fetch":
+                batches.append(len(answer["records"]))
+            return answer
+
+    peer = Counting(a)
+    with b:
+        peer.asker = identity.origin()
+        service.pull(peer)
+        own = records.heads()
+    assert {place: own[place] for place in wanted} == wanted
+    assert len(batches) >= 3 and max(batches) == 2, batches
+
+
 @pytest.mark.req("F5")
 def test_both_sides_of_a_break_are_joined(pair: tuple[Site, Site]) -> None:
     a, b = pair

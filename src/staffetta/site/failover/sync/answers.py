@@ -1,5 +1,6 @@
 """What the peer's data-sync may read here: the list of documents, documents, heads of records, records, blobs."""
 
+import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -19,6 +20,9 @@ from staffetta.site.failover.sync.place import sealer
 T = TypeVar("T")
 
 RECORDS_AT_ONCE: Final = 2000
+RECORD_BYTES_AT_ONCE: Final = 8 * 1024 * 1024
+"""The record with which an answer reaches so many bytes is its last: no answer outgrows what the asker takes."""
+
 DOCUMENTS_AT_ONCE: Final = 1000
 
 
@@ -83,16 +87,16 @@ def heads(asked: Asked) -> dict[str, Any]:
 
 
 def fetch_records(asked: Asked) -> dict[str, Any]:
-    """Records after the positions named, in order within each incarnation, up to a number at once."""
+    """Records after the positions named, in order within each incarnation, up to a number and a size at once."""
     ranges = _read(lambda: [(str(a), str(b), int(c)) for a, b, c in asked.body["after"]])
     found: list[dict[str, Any]] = []
+    size = 0
     for origin, incarnation, sequence in ranges:
-        room = RECORDS_AT_ONCE - len(found)
-        if room <= 0:
-            break
-        found += [
-            {**asdict(one), "at": format_time(one.at)} for one in records.after(origin, incarnation, sequence, room)
-        ]
+        for one in records.after(origin, incarnation, sequence, RECORDS_AT_ONCE - len(found)):
+            found.append({**asdict(one), "at": format_time(one.at)})
+            size += len(json.dumps(one.body))
+            if size >= RECORD_BYTES_AT_ONCE:
+                return {"records": found}
     return {"records": found}
 
 
