@@ -8,7 +8,7 @@ import pytest
 
 from staffetta.kernel.states import advance
 from staffetta.site.data.roles import Role
-from staffetta.site.failover import job_record, preflight
+from staffetta.site.failover import job_pictures, job_record, preflight
 from staffetta.site.failover.job_errors import NotReady
 from staffetta.site.failover.job_facts import (
     Again,
@@ -463,3 +463,22 @@ def test_an_undo_claims_with_a_term_that_base_takes() -> None:
     assert (second.side, second.verb, dict(second.arguments)) == (Side.A, "shared-claim", {"term": 4})
     claimed = (Answered(job.record.key, "shared-claim", True, ""),)
     assert isinstance(plan(job, facts(replace(A, term=3, answers=claimed), let_go)), StepDone)
+
+
+@pytest.mark.req("F7")
+@pytest.mark.parametrize(
+    ("step", "state", "expected"),
+    [
+        (Step.BACKUP, JobState.RUNNING, "pause undo"),
+        (Step.BACKUP, JobState.PAUSED, "resume undo"),
+        (Step.SWING, JobState.RUNNING, ""),
+        (Step.SWING, JobState.NEEDS_A_PERSON, "resume undo"),  # stuck, and traffic has not moved
+        (Step.UPDATE_SITE_A, JobState.WAITING, "pause"),
+        (Step.UNDO, JobState.UNDOING, ""),
+        (Step.DONE, JobState.FINISHED, ""),
+    ],
+)
+def test_what_a_person_can_do_with_a_job_is_what_its_page_offers(step: Step, state: JobState, expected: str) -> None:
+    shown = job_pictures.picture_of(replace(at(step), state=state), NOW)
+    offered = {"pause": shown.can_pause, "resume": shown.can_resume, "undo": shown.can_undo}
+    assert " ".join(name for name, can in offered.items() if can) == expected

@@ -7,7 +7,7 @@ from typing import Final
 from django.utils.translation import gettext as _
 
 from staffetta.site.failover.job_record import PairJobRecord
-from staffetta.site.failover.job_states import STEPS, JobState, Step, StepState, before_swing
+from staffetta.site.failover.job_states import STEPS, JobState, Step, StepState
 
 _SIGNS: Final = {StepState.DONE: "✓", StepState.RUNNING: "▸", StepState.FAILED: "✗"}
 
@@ -75,9 +75,9 @@ def picture_of(job: PairJobRecord, now: datetime) -> ShownJob:
         ended=job.ended,
         steps=(*done, *coming),
         over=job.state.ended,
-        can_pause=job.state in (JobState.RUNNING, JobState.WAITING),
-        can_resume=job.state in (JobState.PAUSED, JobState.NEEDS_A_PERSON),
-        can_undo=not job.state.ended and job.state is not JobState.UNDOING and before_swing(job.step),
+        can_pause=job.pausable,
+        can_resume=job.resumable,
+        can_undo=job.undoable,
     )
 
 

@@ -13,7 +13,17 @@ from typing import Any, Final
 from staffetta.kernel.clock import format_time, parse_time
 from staffetta.kernel.states import advance
 from staffetta.site.failover.job_errors import BadPairJob
-from staffetta.site.failover.job_states import AFTER, PAIR_JOB, JobEvent, JobState, Side, Step, StepState
+from staffetta.site.failover.job_states import (
+    AFTER,
+    PAIR_JOB,
+    UNBROKEN,
+    JobEvent,
+    JobState,
+    Side,
+    Step,
+    StepState,
+    before_swing,
+)
 
 ASYNCHRONOUS: Final = "asynchronous"
 
@@ -72,6 +82,23 @@ class PairJobRecord:
     def rank(self) -> tuple[int, str]:
         """What fences: a document or command of a lower rank than the stored one is refused."""
         return self.term, self.owner
+
+    @property
+    def pausable(self) -> bool:
+        """Whether a person can hold it now: not in the seconds in which traffic moves."""
+        return self.state in (JobState.RUNNING, JobState.WAITING) and self.step not in UNBROKEN
+
+    @property
+    def resumable(self) -> bool:
+        """Whether it waits for a person to let it go on."""
+        return self.state in (JobState.PAUSED, JobState.NEEDS_A_PERSON)
+
+    @property
+    def undoable(self) -> bool:
+        """Whether a person can have it undone: before traffic moves, or when it is stuck with traffic not moved."""
+        if self.state.ended or self.state is JobState.UNDOING:
+            return False
+        return before_swing(self.step) or (self.state is JobState.NEEDS_A_PERSON and not self.swung)
 
     @property
     def record(self) -> StepRecord:

@@ -20,7 +20,6 @@ from staffetta.site.failover.job_command import Command, Reply, Verb, reply_from
 from staffetta.site.failover.job_errors import BadPairJob, Fenced, NotNow, NotReady
 from staffetta.site.failover.job_facts import DEFAULTS, ApplianceFacts, BaseFacts, Facts
 from staffetta.site.failover.job_record import PairJobRecord
-from staffetta.site.failover.job_states import UNBROKEN, JobState, before_swing
 from staffetta.site.failover.peer import HttpsPeer, Peer
 from staffetta.site.failover.preflight import Check
 from staffetta.site.failover.reaching import Limits as LinkLimits
@@ -200,7 +199,7 @@ def steer_here(job_id: str, verb: str, actor: str) -> PairJobRecord:
             case "pause":
                 return _pausable(record, actor)
             case "resume":
-                if record.state not in (JobState.PAUSED, JobState.NEEDS_A_PERSON):
+                if not record.resumable:
                     raise NotNow(f"The job is {record.state}: only one that is paused or needs a person is resumed.")
                 return job_record.resume(record, actor, now)
             case "undo":
@@ -214,16 +213,16 @@ def steer_here(job_id: str, verb: str, actor: str) -> PairJobRecord:
 
 
 def _pausable(record: PairJobRecord, actor: str) -> PairJobRecord:
-    if record.state not in (JobState.RUNNING, JobState.WAITING):
-        raise NotNow(f"The job is {record.state}: it cannot be paused.")
-    if record.step in UNBROKEN:
-        raise NotNow(f"At {record.step} a job is not paused: traffic moves in these seconds. Pause it afterwards.")
+    if not record.pausable:
+        raise NotNow(
+            f"The job is {record.state} at {record.step}: one that runs or waits can be paused, but not in the seconds "
+            "in which traffic moves. Pause it afterwards."
+        )
     return job_record.pause(record, actor)
 
 
 def _undoable(record: PairJobRecord, actor: str, now: datetime) -> PairJobRecord:
-    stuck = record.state is JobState.NEEDS_A_PERSON and not record.swung
-    if record.state.ended or record.state is JobState.UNDOING or not (before_swing(record.step) or stuck):
+    if not record.undoable:
         raise NotNow(f"The job is {record.state} at {record.step}: it can be undone only before traffic moves.")
     return job_record.undo(record, f"{actor} has it undone.", now)
 
