@@ -1,10 +1,12 @@
-"""What tests of several rooms share: one world, brought up once for a whole run."""
+"""What tests of several rooms share: one world, brought up once for a whole run; the site's folder in this process."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django import conf
 from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
@@ -33,6 +35,18 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 # How long an example takes says how busy the machine is, not whether the property holds.
 settings.register_profile("staffetta", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("staffetta")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _site_folder() -> Iterator[None]:
+    """The folder that the site's settings have chosen, as long as any room's tests use the databases in it."""
+    folder = getattr(conf.settings, "STAFFETTA_SITE_FOLDER", None) if conf.settings.configured else None
+    if folder is None:
+        yield
+        return
+    Path(folder).mkdir(mode=0o700, exist_ok=True)
+    yield
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -34,14 +34,9 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session", autouse=True)
 def database(django_db_blocker: "DjangoDbBlocker") -> Iterator[None]:
     """The site's database, migrated once; tests use accounts, clients and sessions of their own."""
-    own = Path(settings.STAFFETTA_SITE_FOLDER)
-    made = not own.exists()
-    own.mkdir(mode=0o700, exist_ok=True)
     with django_db_blocker.unblock():
         tasks.migrate()
         yield
-    if made:
-        shutil.rmtree(own, ignore_errors=True)  # the tests of another room may have removed it
 
 
 @pytest.fixture(autouse=True)

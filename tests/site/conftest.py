@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.conf import settings as configured
 from django.test import Client
 from own_site import PASSWORD, run_site
 
@@ -14,22 +13,12 @@ from staffetta.site.accounts import service as accounts
 from staffetta.site.accounts.models import Account
 from staffetta.site.accounts.permissions import Allowed
 
-FOLDER = Path(configured.STAFFETTA_SITE_FOLDER)
-
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A test of a site in a folder of its own starts programs there: it is not among the quick ones."""
     for item in items:
         if "migrated" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.live)
-
-
-@pytest.fixture(scope="session")
-def django_db_modify_db_settings() -> Iterator[None]:
-    """The test database is a real file, in the folder that the settings have chosen."""
-    FOLDER.mkdir(mode=0o700, exist_ok=True)
-    yield
-    shutil.rmtree(FOLDER, ignore_errors=True)  # the tests of another room may have removed it
 
 
 @pytest.fixture(autouse=True)

@@ -7,19 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.conf import settings as configured
 
 from site_backup.world import FILL, PASSWORD, Appliance
-
-FOLDER = Path(configured.STAFFETTA_SITE_FOLDER)
-
-
-@pytest.fixture(scope="session")
-def django_db_modify_db_settings() -> Iterator[None]:
-    """The test database is a real file, in the folder that the settings have chosen."""
-    FOLDER.mkdir(mode=0o700, exist_ok=True)
-    yield
-    shutil.rmtree(FOLDER, ignore_errors=True)  # the tests of another room may have removed it
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import shutil
 import socket
 import subprocess
 import sys
@@ -43,7 +42,6 @@ from staffetta.site.failover.models import PairCommand, PairJob, Relationship
 
 pytestmark = [pytest.mark.django_db, pytest.mark.req("F7")]
 
-FOLDER = Path(configured.STAFFETTA_SITE_FOLDER)
 PEER = "peerpeerpeerpeerpeerpeerpe"
 _HOLD = """
 import fcntl, sys
@@ -52,14 +50,6 @@ fcntl.flock(file, fcntl.LOCK_EX)
 sys.stdout.write("."); sys.stdout.flush(); sys.stdin.read()
 """
 START = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
-
-
-@pytest.fixture(scope="session")
-def django_db_modify_db_settings() -> Iterator[None]:
-    """The test database is a real file, in the folder that the settings have chosen."""
-    FOLDER.mkdir(mode=0o700, exist_ok=True)
-    yield
-    shutil.rmtree(FOLDER)
 
 
 @pytest.fixture(autouse=True)

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiohttp import web
-from django.conf import settings
 
 from site_failover.tls_between import Between
 from staffetta.front.certificates import CertificateStore, make_self_signed
@@ -102,15 +101,10 @@ class Served:
 @pytest.fixture(scope="module", autouse=True)
 def database(django_db_blocker: "DjangoDbBlocker") -> Iterator[None]:
     """The site's own database, not a test's: the door's threads have connections of their own."""
-    own = Path(settings.STAFFETTA_SITE_FOLDER)
-    made = not own.exists()
-    own.mkdir(mode=0o700, exist_ok=True)
     with django_db_blocker.unblock():
         tasks.migrate()
         yield
         Relationship.objects.all().delete()
-    if made:
-        shutil.rmtree(own)
 
 
 @pytest.fixture
