@@ -1,6 +1,7 @@
 # Every target sets up what it needs on a machine that has Python 3.11 with pip, make and git.
 # Nothing outside this folder is changed, but for system packages (scripts/system-packages says which).
 SHELL := /bin/sh
+# Compiled modules are kept whatever the shell says: else most of the time goes into compiling them anew in every process.
 unexport PYTHONDONTWRITEBYTECODE
 PYTHON ?= python3
 VENV := .venv

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import pexpect
 import pytest
 
 from clients.conftest import PROMPT, World
@@ -44,6 +45,19 @@ def gate_path() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="gate-", dir="/tmp"))
     yield folder / "gate"
     shutil.rmtree(folder)
+
+
+def at_a_prompt(world: World, gateway: Gateway, computer: Updated) -> pexpect.spawn:
+    """Start the computer at the old version; return a console in a shell on it."""
+    shell = world.folder / "shell.sh"
+    shell.write_text(f"#!/bin/sh\nPS1='{PROMPT}' exec /bin/sh -i\n")
+    shell.chmod(0o755)
+    computer.environment["SHELL"] = str(shell)
+    computer.start()
+    computer.wait_told("the old version online", lambda version, _: version == OLD)
+    console = world.connect(world.sign_in(gateway))
+    console.expect_exact(PROMPT)
+    return console
 
 
 @pytest.mark.req("C5", "C6")
@@ -80,14 +94,7 @@ def test_sessions_go_on_and_the_restart_waits_for_their_end(
     site: Site, gateway: Gateway, world: World, vendor: Vendor, computer: Updated
 ) -> None:
     vendor.held = True
-    shell = world.folder / "shell.sh"
-    shell.write_text(f"#!/bin/sh\nPS1='{PROMPT}' exec /bin/sh -i\n")
-    shell.chmod(0o755)
-    computer.environment["SHELL"] = str(shell)
-    computer.start()
-    computer.wait_told("the old version online", lambda version, _: version == OLD)
-    console = world.connect(world.sign_in(gateway))
-    console.expect_exact(PROMPT)
+    console = at_a_prompt(world, gateway, computer)
     vendor.hands_out(NEW)
     vendor.held = False
     computer.wait_told("that it waits", lambda _, told: told.get("update_waiting") == NEW)
@@ -275,14 +282,9 @@ def test_a_full_disk_ends_neither_the_client_nor_its_sessions(
 ) -> None:
     """The technician comes because of that disk: what cannot be written down is written later."""
     vendor.held = True
-    shell = world.folder / "shell.sh"
-    shell.write_text(f"#!/bin/sh\nPS1='{PROMPT}' exec /bin/sh -i\n")
-    shell.chmod(0o755)
-    computer.environment["SHELL"] = str(shell)
-    process = computer.start()
-    computer.wait_told("the old version online", lambda version, _: version == OLD)
-    console = world.connect(world.sign_in(gateway))
-    console.expect_exact(PROMPT)
+    console = at_a_prompt(world, gateway, computer)
+    process = computer.process
+    assert process is not None
     _, most = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (0, most))  # every write to a file fails from here on
     asked = len(site.updates_asked)

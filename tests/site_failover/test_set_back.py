@@ -53,6 +53,15 @@ def week_of_work(a: Site, b: Site) -> None:
     settle(a, b)
 
 
+def set_back(a: Site, b: Site) -> None:
+    """A's disk is that of a week ago again; B has what was done since."""
+    edited_since(a, b)
+    copy = a.saved()
+    week_of_work(a, b)
+    a.put_back(copy)
+    a.restart()
+
+
 def look(*sites: Site) -> None:
     for site in sites:
         assert names(site) == {"old", "new"}
@@ -82,11 +91,7 @@ def test_a_former_primary_restored_from_an_old_copy_sets_nothing_back(pair: tupl
 @pytest.mark.req("F5")
 def test_a_primary_restored_from_an_old_copy_gets_back_what_its_backup_has(pair: tuple[Site, Site]) -> None:
     a, b = pair
-    edited_since(a, b)
-    copy = a.saved()
-    week_of_work(a, b)
-    a.put_back(copy)
-    a.restart()
+    set_back(a, b)
     with pytest.raises(WrongRole, match="set back"):
         round_of(b, a)  # sooner than the primary itself has noticed
     settle(a, b)
@@ -96,11 +101,7 @@ def test_a_primary_restored_from_an_old_copy_gets_back_what_its_backup_has(pair:
 @pytest.mark.req("F5")
 def test_what_a_set_back_appliance_has_changed_since_is_joined(pair: tuple[Site, Site]) -> None:
     a, b = pair
-    edited_since(a, b)
-    copy = a.saved()
-    week_of_work(a, b)
-    a.put_back(copy)
-    a.restart()
+    set_back(a, b)
     with a:
         make_account("made-on-the-old-copy")
     settle(a, b)

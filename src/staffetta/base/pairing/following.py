@@ -55,14 +55,11 @@ class Following:
             try:
                 await self.look()
                 self._said = None
-            except (StaffettaError, OSError) as error:
-                if str(error) != self._said:
-                    self._said = str(error)
-                    _log.warning("the shared address cannot follow the role: %s", error)
             except Exception as error:  # noqa: BLE001 - looking goes on, whatever the site answered
                 if str(error) != self._said:
                     self._said = str(error)
-                    _log.exception("the shared address cannot follow the role")
+                    expected = isinstance(error, (StaffettaError, OSError))
+                    _log.warning("the shared address cannot follow the role: %s", error, exc_info=not expected)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._woken.wait(), LOOK_SECONDS)
 

@@ -110,8 +110,8 @@ def work(now: datetime) -> None:
             # Also a new primary that has yet to join what its backup had: the next round finds it done.
             if now - entry.began_at >= PATIENCE:
                 _journal(entry, False, job_effects.Done(error.message))
-                return
-            _log.info("work for the pair job is tried again: %s", error.message, extra={"verb": entry.verb})
+            else:
+                _log.info("work for the pair job is tried again: %s", error.message, extra={"verb": entry.verb})
         except StaffettaError as error:
             _log.warning("work for the pair job failed: %s", error.message, extra={"verb": entry.verb})
             _journal(entry, False, job_effects.Done(error.message))

@@ -197,13 +197,13 @@ def steer_here(job_id: str, verb: str, actor: str) -> PairJobRecord:
             raise Fenced("The other appliance owns this pair job.")
         match verb:
             case "pause":
-                return _pausable(record, actor)
+                return _paused(record, actor)
             case "resume":
                 if not record.resumable:
                     raise NotNow(f"The job is {record.state}: only one that is paused or needs a person is resumed.")
                 return job_record.resume(record, actor, now)
             case "undo":
-                return _undoable(record, actor, now)
+                return _undone(record, actor, now)
             case _:
                 raise BadPairJob("A pair job can be told: pause, resume, undo.")
 
@@ -212,7 +212,7 @@ def steer_here(job_id: str, verb: str, actor: str) -> PairJobRecord:
     return after
 
 
-def _pausable(record: PairJobRecord, actor: str) -> PairJobRecord:
+def _paused(record: PairJobRecord, actor: str) -> PairJobRecord:
     if not record.pausable:
         raise NotNow(
             f"The job is {record.state} at {record.step}: one that runs or waits can be paused, but not in the seconds "
@@ -221,7 +221,7 @@ def _pausable(record: PairJobRecord, actor: str) -> PairJobRecord:
     return job_record.pause(record, actor)
 
 
-def _undoable(record: PairJobRecord, actor: str, now: datetime) -> PairJobRecord:
+def _undone(record: PairJobRecord, actor: str, now: datetime) -> PairJobRecord:
     if not record.undoable:
         raise NotNow(f"The job is {record.state} at {record.step}: it can be undone only before traffic moves.")
     return job_record.undo(record, f"{actor} has it undone.", now)
@@ -258,9 +258,9 @@ class Runner:
     """The worker's: keeps the owner and its connection between two runs."""
 
     def __init__(self) -> None:
+        self._kept = link.KeptPeer(_LINK)
         self._peer: HttpsPeer | None = None
         self._owner: Owner | None = None
-        self._of: tuple[object, ...] = ()
         self._next = 0.0
 
     def run(self, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -288,20 +288,15 @@ class Runner:
             if not record.state.ended:
                 _abandon(record)
             return None
-        of = (relationship.peer_origin, relationship.peer_host, relationship.peer_port, relationship.established_at)
-        if self._owner is None or of != self._of:
-            self._close()
-            peer = link.peer_of(relationship, _LINK)
-            own = instance.origin()
-            self._peer, self._of = peer, of
-            self._owner = Owner(own, Home(), Away(peer), Shelf(peer), utc_now, DEFAULTS)
+        peer = self._kept.of(relationship)
+        if self._owner is None or peer is not self._peer:
+            self._peer = peer
+            self._owner = Owner(instance.origin(), Home(), Away(peer), Shelf(peer), utc_now, DEFAULTS)
         return self._owner
 
     def _close(self) -> None:
         self._owner = None
-        if self._peer is not None:
-            self._peer.close()
-            self._peer = None
+        self._kept.close()
 
 
 def _abandon(record: PairJobRecord) -> None:
