@@ -294,6 +294,10 @@ class Gateway:
         for socket in self._present.values():
             socket.say(move)
 
+    async def drain(self, to: "Gateway") -> None:
+        """Be one that leaves already: whoever gets a place here from now on is told at once to go to another."""
+        self._move = messages.Move(1, self.site.statement(), "drain", (to.address,))
+
     async def online(self) -> set[str]:
         return set(self._present)
 

@@ -9,6 +9,7 @@ import ssl
 import sys
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,22 @@ def test_a_move_loses_nothing_and_pauses_shortly(world: World, site: Site, gatew
     pauses = [one["pause_ms"] for one in told if one["pause_ms"] is not None]
     assert pauses and max(pauses) < 1000
     wait_for("the update question asked again after the move", lambda: len(site.updates_asked) >= 2)
+
+
+@pytest.mark.req("S1")
+def test_ends_that_come_to_a_gateway_that_just_leaves_go_on_to_the_next(
+    world: World, site: Site, gateway: Gateway, tmp_path: Path
+) -> None:
+    """The place and the move away from it arrive together, several times over; both ends meet where it ends."""
+    typist = Typist(world, gateway, tmp_path)
+    typist.type_for(0.3)
+    way = [site.gateway(f"site-{number}", f"1.{number}.0") for number in range(1, 6)]
+    for one, after in pairwise(way):
+        site.run(one.drain(after))
+    site.run(gateway.move(way[0]))
+    wait_for("both ends at the last gateway", lambda: site.run(way[-1].ends()) == 2)
+    typist.type_for(0.3)
+    typist.finish()
 
 
 def test_a_restarted_site_is_found_again(world: World, site: Site, gateway: Gateway, tmp_path: Path) -> None:

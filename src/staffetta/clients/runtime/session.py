@@ -194,16 +194,12 @@ class Session:
         reader.add_done_callback(self._readers.discard)
         try:
             async with asyncio.timeout(ATTACH_SECONDS):
-                joined = await joining
+                return await joining
         except TimeoutError:
             link.close(CloseCode.SILENT, "no answer to attach")
-            joined = False
+            return False
         finally:
             del self._joining[counter], self._asked[counter]
-        if joined:
-            self._moving = False
-            self._route.succeeded(link.address)
-        return joined
 
     async def _read(self, counter: int, link: Link) -> None:
         code: int | None = None
@@ -293,6 +289,10 @@ class Session:
     def _joined(self, attached: messages.Attached, counter: int, resumed: bool, now: float) -> None:
         self._settle(now)
         self._heard = now
+        # Now, not when the attempt goes on: the next message may be a move away from here.
+        self._moving = False
+        if (link := self._links.get(counter)) is not None:
+            self._route.succeeded(link.address)
         self.recorded = attached.recorded
         asked = self._asked.get(counter, now)
         self._narrate(self._story.joined(attached, counter, resumed, asked, utc_now()))
