@@ -70,6 +70,20 @@ def test_a_restored_site_signs_its_users_in_and_writes_on(
     assert printed.split()[0] == "True" and printed.split()[2] == "1"
 
 
+@pytest.mark.req("B1", "B3")
+def test_the_version_is_that_of_the_installed_site_not_of_the_command(
+    old: Appliance, new: Appliance, tmp_path: Path
+) -> None:
+    old.names_installed("97.1")
+    made = old.done("create", tmp_path / "b.tar", "--no-password")
+    assert "version 97.1" in made and json.loads(content(tmp_path / "b.tar", "manifest.json"))["site_version"] == "97.1"
+    new.names_installed("97.0")
+    refused = new.command("restore", tmp_path / "b.tar", "--yes")
+    assert refused.returncode != 0 and "made by version 97.1, this site is 97.0" in refused.stderr
+    new.names_installed("98.0")
+    assert "version 97.1" in new.done("restore", tmp_path / "b.tar", "--yes")
+
+
 @pytest.mark.req("B1")
 def test_the_default_leaves_out_large_files_and_recordings_and_says_so(
     old: Appliance, new: Appliance, tmp_path: Path

@@ -110,6 +110,13 @@ class Appliance:
         """The site's data."""
         return self.paths.site
 
+    def names_installed(self, version: str) -> None:
+        """Let the appliance name this version of its site as the installed one."""
+        current = self.paths.releases("site") / "current"
+        current.parent.mkdir(parents=True, exist_ok=True)
+        current.unlink(missing_ok=True)
+        current.symlink_to(version)
+
     def environment(self, **more: str) -> dict[str, str]:
         """The environment of a process of this site."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("STAFFETTA_")}

@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from staffetta.base.setup import NewAppliance, User, initialise
+from staffetta.cli.options import FOLDER, appliance_option, json_option
 from staffetta.control.appliance import (
     ApplianceControl,
     ApplianceRefused,
@@ -33,13 +34,8 @@ from staffetta.kernel.errors import Unavailable
 REOPEN_SECONDS = 120.0
 """So long a watched job may be out of sight while base itself is replaced."""
 
-FOLDER = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
-appliance_option = click.option(
-    "--appliance", "folder", type=FOLDER, required=True, envvar="STAFFETTA_APPLIANCE", help="The appliance's folder."
-)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 wait_option = click.option("--wait", is_flag=True, help="Show the progress until the job has ended.")
 
 

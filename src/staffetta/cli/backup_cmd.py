@@ -5,15 +5,14 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from staffetta.cli.site_process import appliance_option, set_up_site, working_as
+from staffetta.cli.options import appliance_option, yes_option
+from staffetta.cli.site_process import person_at_terminal, set_up_site, working_as
 from staffetta.kernel.clock import format_time
 from staffetta.kernel.errors import InvalidInput, NotFound
 from staffetta.kernel.files import appearing_whole
 
 if TYPE_CHECKING:
     from staffetta.site.backup.service import Manifest, Restored
-
-_ACTOR = "command line"
 
 
 class Unreadable(NotFound):
@@ -46,7 +45,7 @@ def group() -> None:
 @click.option("--no-password", is_flag=True, help="Do not encrypt. Whoever can read the file can act as this site.")
 def create_command(
     file: Path,
-    root: Path,
+    folder: Path,
     full: bool,
     without_logged_history: bool,
     password_file: Path | None,
@@ -60,7 +59,8 @@ def create_command(
     """
     if no_password and password_file is not None:
         raise Contradiction("Give either --password-file or --no-password.")
-    user = set_up_site(root)
+    actor = person_at_terminal()
+    user = set_up_site(folder)
     from staffetta.site.backup import service
     from staffetta.site.backup.work import full_disk_said
 
@@ -74,7 +74,7 @@ def create_command(
     wanted = service.Wanted(full=full, logged_history=not without_logged_history)
     try:
         with full_disk_said(), appearing_whole(file) as destination:
-            working_as(user, lambda: _tell_made(file, service.create(destination, wanted, password, _ACTOR)))
+            working_as(user, lambda: _tell_made(file, service.create(destination, wanted, password, actor)))
     except OSError as error:
         raise Unreadable(f"{file} cannot be written: {error.strerror}.") from None
 
@@ -87,14 +87,15 @@ def create_command(
     type=click.Path(path_type=Path, dir_okay=False),
     help="A file whose first line is the password; else it is asked for when the backup has one.",
 )
-@click.option("--yes", is_flag=True, help="Do not ask whether it is meant.")
-def restore_command(file: Path, root: Path, password_file: Path | None, yes: bool) -> None:
+@yes_option
+def restore_command(file: Path, folder: Path, password_file: Path | None, yes: bool) -> None:
     """Put the backup in FILE back: the site's configuration becomes that of the backup, its history is added.
 
     Everything is checked before anything is changed, and then applied at once. The database as it was is copied first;
     the command prints where.
     """
-    user = set_up_site(root)
+    actor = person_at_terminal()
+    user = set_up_site(folder)
     from staffetta.site.backup import service
 
     try:
@@ -108,7 +109,7 @@ def restore_command(file: Path, root: Path, password_file: Path | None, yes: boo
                 "The site's users, Jump Clients, files and other configuration become those of the backup. Go on?",
                 abort=True,
             )
-        working_as(user, lambda: _tell_restored(service.restore(source, password, _ACTOR)))
+        working_as(user, lambda: _tell_restored(service.restore(source, password, actor)))
 
 
 def _new_password(file: Path | None) -> bytes:

@@ -6,7 +6,8 @@ from typing import Any
 import click
 
 from staffetta.cli import pair_job_cmd
-from staffetta.cli.failover_site import json_option, on_site, yes_option
+from staffetta.cli.failover_site import on_site
+from staffetta.cli.options import json_option, yes_option
 from staffetta.kernel.errors import Unavailable
 
 SYNC_SECONDS = 3600.0

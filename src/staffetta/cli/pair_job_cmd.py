@@ -8,7 +8,8 @@ from typing import Any, Final
 
 import click
 
-from staffetta.cli.failover_site import json_option, on_jobs, yes_option
+from staffetta.cli.failover_site import on_jobs
+from staffetta.cli.options import json_option, yes_option
 from staffetta.kernel.clock import utc_now
 from staffetta.kernel.errors import Conflict, NotFound
 

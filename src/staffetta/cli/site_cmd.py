@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from staffetta.cli.site_process import appliance_option, become, set_up_site
+from staffetta.cli.options import appliance_option
+from staffetta.cli.site_process import become, set_up_site
 
 
 @click.group()
@@ -15,13 +16,13 @@ def group() -> None:
 @group.command("reset-password")
 @click.argument("username")
 @appliance_option
-def reset_password_command(username: str, root: Path) -> None:
+def reset_password_command(username: str, folder: Path) -> None:
     """Give USERNAME of the site a new one-time password, for one that was lost.
 
     It is printed once and must be changed at the next sign-in; the user is signed out everywhere and a lock after too
     many failures is lifted. Run it as root or as the site's own user.
     """
-    user = set_up_site(root)
+    user = set_up_site(folder)
     from axes.handlers.proxy import AxesProxyHandler
     from django.contrib.auth.hashers import get_hashers
 

@@ -1,6 +1,7 @@
 """How a command works on the site's data: Django loaded for one appliance, and the rights of the site's own user."""
 
 import encodings.idna  # noqa: F401 - names of hosts are encoded by it, and it is looked for only then
+import getpass
 import os
 import sys
 from collections.abc import Callable
@@ -35,31 +36,31 @@ class SiteUser:
     gid: int
 
 
-appliance_option = click.option(
-    "--appliance",
-    "root",
-    type=click.Path(path_type=Path, file_okay=False),
-    required=True,
-    help="The appliance's folder.",
-)
-
-
-def set_up_site(root: Path) -> SiteUser:
+def set_up_site(folder: Path) -> SiteUser:
     """Load Django for the appliance's site; only now can what has tables be imported.
 
     Import all of it before root's rights go: the site's user need not be able to read the interpreter that root has
     started. Raises ``NoSite``, ``NotTheOwner`` and what ``read_description`` raises.
     """
-    paths = AppliancePaths(root.absolute())
+    paths = AppliancePaths(folder.absolute())
     read_description(paths)
     owner = _owner_of(paths.site)
     os.environ["STAFFETTA_APPLIANCE"] = str(paths.root)
+    _name_installed_version(paths)
     os.environ["DJANGO_SETTINGS_MODULE"] = "staffetta.site.web.settings"
     django.setup()
     from django.db import connections
 
     connections.all()
     return owner
+
+
+def person_at_terminal() -> str:
+    """Who gives the command, as the audit log names them."""
+    try:
+        return os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):
+        return f"user {os.getuid()}"
 
 
 def become(user: SiteUser) -> None:
@@ -108,6 +109,14 @@ def _in_child(user: SiteUser, work: Callable[[], None]) -> NoReturn:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
+
+
+def _name_installed_version(paths: AppliancePaths) -> None:
+    """Make the version of the site the installed one: this interpreter may be another release's."""
+    try:
+        os.environ["STAFFETTA_VERSION"] = (paths.releases("site") / "current").readlink().name
+    except OSError:
+        return
 
 
 def _owner_of(site: Path) -> SiteUser:
