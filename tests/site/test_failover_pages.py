@@ -11,7 +11,9 @@ from staffetta.site.accounts.models import Account
 from staffetta.site.accounts.permissions import Allowed
 from staffetta.site.data.models import SiteInstance
 from staffetta.site.data.roles import Role
-from staffetta.site.failover import identity, service
+from staffetta.site.failover import identity, job_record, job_service, job_store, service
+from staffetta.site.failover.job_errors import NothingNewer
+from staffetta.site.failover.job_record import Targets
 from staffetta.site.failover.models import Relationship
 
 SECURITY = "/login/management/security"
@@ -133,3 +135,22 @@ def test_an_upgrade_that_cannot_be_is_explained_before_it_begins(browser: Client
     page = browser.get(f"{FAILOVER}/upgrade")
     assert page.status_code == 409
     assert "begin the upgrade on the primary" in page.content.decode()
+
+
+@pytest.mark.req("F12")
+def test_that_both_run_the_newest_is_good_news_and_a_job_under_way_is_shown(
+    browser: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    become(Role.PRIMARY)
+
+    def nothing_newer(wanted: str | None) -> None:
+        raise NothingNewer("Both appliances run site 1.1, and nothing newer is on offer for both.")
+
+    monkeypatch.setattr(job_service, "prepare", nothing_newer)
+    page = browser.get(f"{FAILOVER}/upgrade")
+    assert page.status_code == 200
+    assert 'id="newest">Both appliances run site 1.1' in page.content.decode()
+    assert 'id="problem"' not in page.content.decode()
+    begun = job_record.begin("0" * 26, a="a", b="b", targets=Targets("1.2", None), actor="admin", now=timezone.now())
+    job_store.add(begun, None)
+    assert browser.get(f"{FAILOVER}/upgrade")["Location"] == f"{FAILOVER}/jobs/{begun.id}"

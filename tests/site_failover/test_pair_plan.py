@@ -9,7 +9,7 @@ import pytest
 from staffetta.kernel.states import advance
 from staffetta.site.data.roles import Role
 from staffetta.site.failover import job_pictures, job_record, preflight
-from staffetta.site.failover.job_errors import NotReady
+from staffetta.site.failover.job_errors import NothingNewer, NotReady
 from staffetta.site.failover.job_facts import (
     Again,
     Answered,
@@ -142,6 +142,26 @@ def test_the_newest_that_both_can_have_is_chosen() -> None:
     for wanted, offers in (("3.0", OFFERS), (None, ())):
         with pytest.raises(NotReady):
             preflight.choose_targets(base(offers=offers), base(offers=offers), wanted)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "said"),
+    [
+        ({}, {}, "Nothing newer is on offer on both appliances, and not both have checked for updates yet."),
+        ({"checked_at": NOW}, {}, "Nothing newer is on offer on both appliances, and not both have checked"),
+        ({"checked_at": NOW}, {"checked_at": NOW - timedelta(hours=2)}, "Both appliances run site 1.0, and nothing"),
+        ({"checked_at": NOW, "site_version": "0.9"}, {"checked_at": NOW}, "One appliance runs site 0.9, the other 1.0"),
+    ],
+)
+def test_that_nothing_newer_is_there_says_what_runs_and_when_it_was_checked(
+    ours: dict[str, Any], theirs: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(NothingNewer) as found:
+        preflight.choose_targets(base(offers=(), **ours), base(offers=(), **theirs), None)
+    assert found.value.message.startswith(said)
+    if "checked_at" in theirs:
+        earliest = min(ours["checked_at"], theirs["checked_at"])
+        assert found.value.message.endswith(f"Checked {earliest:%Y-%m-%d %H:%M} UTC.")
 
 
 @pytest.mark.parametrize("step", [step for step in Step if step is not Step.DONE])

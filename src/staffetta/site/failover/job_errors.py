@@ -50,3 +50,9 @@ class NotReady(FailoverError, Conflict):
     code = "not-ready"
     http_status = Conflict.http_status
     exit_status = Conflict.exit_status
+
+
+class NothingNewer(NotReady):
+    """There is nothing that both appliances could be upgraded to; the message says what they run."""
+
+    code = "nothing-newer"

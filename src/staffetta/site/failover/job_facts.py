@@ -56,6 +56,7 @@ class Answered:
 class BaseFacts:
     """What base says over the site door.
 
+    ``offers`` are those of the last time that the update server answered, at ``checked_at``.
     ``grant_job`` is the job that the grant is used by, if any; ``install`` says which install is under way.
     ``shared`` is the state of the shared address: absent, disabled, released, held; ``shared_term`` the highest role
     term for which it was moved.
@@ -70,6 +71,7 @@ class BaseFacts:
     clock_problem: str | None = None
     install: str | None = None
     updates_error: str | None = None
+    checked_at: datetime | None = None
     shared_term: int = 0
 
 

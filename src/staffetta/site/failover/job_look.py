@@ -149,4 +149,5 @@ def _facts(said: DoorStatus) -> BaseFacts:
         clock_problem=said.clock_problem,
         install=None if said.job is None else f"The install of {said.job.kind} {said.job.version}",
         updates_error=said.updates_error,
+        checked_at=said.checked_at,
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from packaging.version import InvalidVersion, Version
 
 from staffetta.site.data.roles import Role
-from staffetta.site.failover.job_errors import NotReady
+from staffetta.site.failover.job_errors import NothingNewer, NotReady
 from staffetta.site.failover.job_facts import ApplianceFacts, BaseFacts, Facts, Limits, Need, OfferFact
 from staffetta.site.failover.job_record import Targets
 from staffetta.site.failover.job_states import Side
@@ -28,14 +28,28 @@ class Check:
 def choose_targets(a: BaseFacts, b: BaseFacts, wanted: str | None) -> Targets:
     """The newest site that both appliances can have (or the one that is wanted), and the newest base before it.
 
-    Raises ``NotReady`` when there is none.
+    Raises ``NothingNewer`` when there is none, ``NotReady`` when it is not the wanted one.
     """
     site = _newest(a, b, "site", wanted)
     if site is None and wanted is not None:
         raise NotReady(f"Site {wanted} is not on offer on both appliances: check for updates on both.")
     if site is None:
-        raise NotReady("Nothing newer is on offer on both appliances: check for updates on both.")
+        raise NothingNewer(_nothing_newer(a, b))
     return Targets(site, _newest(a, b, "base", None))
+
+
+def _nothing_newer(a: BaseFacts, b: BaseFacts) -> str:
+    asked = [one.checked_at for one in (a, b)]
+    earliest = None if None in asked else min(one for one in asked if one is not None)
+    if earliest is None:
+        return "Nothing newer is on offer on both appliances, and not both have checked for updates yet."
+    when = f"{earliest:%Y-%m-%d %H:%M} UTC"
+    if a.site_version != b.site_version:
+        return (
+            f"One appliance runs site {a.site_version}, the other {b.site_version}, and no version is on offer that "
+            f"both could have. Checked {when}."
+        )
+    return f"Both appliances run site {a.site_version}, and nothing newer is on offer for both. Checked {when}."
 
 
 def _newest(a: BaseFacts, b: BaseFacts, kind: str, wanted: str | None) -> str | None:

@@ -17,6 +17,7 @@ from staffetta.site.data.roles import Role
 from staffetta.site.failover import job_service, preflight, service
 from staffetta.site.failover.errors import FailoverError, NotEstablished
 from staffetta.site.failover.forms import BecomePrimaryForm, EstablishForm, KeyForm
+from staffetta.site.failover.job_errors import NothingNewer
 from staffetta.site.failover.job_pictures import picture_of
 from staffetta.site.failover.job_record import PairJobRecord
 from staffetta.site.failover.rules import Check
@@ -117,18 +118,23 @@ def break_relationship(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def upgrade(request: HttpRequest) -> HttpResponse:
     """What an asynchronous upgrade would do and needs, before the person who starts it (F12); then start it."""
-    problem, status = "", 200
+    problem, newest, status = "", "", 200
     record: PairJobRecord | None = None
     checks: tuple[preflight.Check, ...] = ()
     try:
         if request.method == "POST":
             begun = job_service.begin(_name(request))
             return HttpResponseRedirect(reverse("failover:job", args=[begun.id]))
+        under_way = job_service.under_way()
+        if under_way is not None:
+            return HttpResponseRedirect(reverse("failover:job", args=[under_way.id]))
         record, checks = job_service.prepare(None)
+    except NothingNewer as error:
+        newest = error.message
     except StaffettaError as error:
         problem, status = error.message, error.http_status
     blocked = record is None or any(not one.ok and one.need is None for one in checks)
-    context = {"record": record, "checks": checks, "problem": problem, "blocked": blocked, "pair": service.picture()}
+    context = {"record": record, "checks": checks, "problem": problem, "newest": newest, "blocked": blocked}
     return render(request, "failover/upgrade.html", context, status=status)
 
 
