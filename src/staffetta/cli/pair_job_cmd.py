@@ -83,7 +83,7 @@ def jobs_command(service: Any, actor: str, as_json: bool) -> None:
         return
     for one in found:
         click.echo(
-            f"{one.id}  {one.kind}  site {one.targets.site}  {one.state} at {one.step}  {one.started:%Y-%m-%d %H:%M}"
+            f"{one.id}  {one.kind}  site {one.targets.site}  {one.state} at {one.step}  {one.started:%Y-%m-%d %H:%M} UTC"
         )
         click.echo(f"  {one.sentence}")
     if not found:

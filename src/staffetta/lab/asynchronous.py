@@ -290,8 +290,12 @@ class Asynchronous(Story):
         """Return what a newcomer needs to look around in the world that stays up."""
         console = shlex.join([*self.technician.console, "connect", "computer-1", "--state", str(self.technician.state)])
         site = self.pair.url
+        command = shlex.join(
+            [*self.world.staffetta, "failover", "status", "--appliance", str(self.pair.a.appliance.folder)]
+        )
         bases = "\n".join(
             f"  Appliance {one.side}    {one.appliance.appliance_url}/appliance   admin   {one.appliance.password}"
+            f"   in {one.appliance.folder}"
             for one in self.pair
         )
         return f"""
@@ -306,6 +310,10 @@ The world stays up. Look around:
   A shell on a remote computer, in a terminal of yours (leave it with: exit):
 
     {console}
+
+  A command of the appliances is told which one by its folder; the same with B's folder asks appliance B:
+
+    {command}
 
 Ctrl-C ends everything and removes what it made.
 """

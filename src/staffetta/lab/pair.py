@@ -92,7 +92,7 @@ class Pair:
 
     def install_base(self, side: str, env: dict[str, str]) -> Member:
         """Start an appliance with base alone; its administrator changes the password and brings the certificate."""
-        name, number = {"A": ("alpha", 1), "B": ("beta", 2)}[side]
+        name, number = {"A": ("appliance-a", 1), "B": ("appliance-b", 2)}[side]
         appliance = install_base(self.world, name, number, self.published, env, shared=self.address)
         administrator = Administrator(appliance)
         administrator.first_sign_in()

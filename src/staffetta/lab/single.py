@@ -204,6 +204,7 @@ class Single(Story):
         """Return what a newcomer needs to look around in the world that stays up."""
         appliance = self.appliance
         console = shlex.join([*self.technician.console, "connect", "computer-1", "--state", str(self.technician.state)])
+        command = shlex.join([*self.world.staffetta, "appliance", "status", "--appliance", str(appliance.folder)])
         return f"""
 The world stays up. Look around:
 
@@ -216,6 +217,10 @@ The world stays up. Look around:
   A shell on a remote computer, in a terminal of yours (leave it with: exit):
 
     {console}
+
+  A command of the appliance is told where it is:
+
+    {command}
 
 Ctrl-C ends everything and removes what it made.
 """

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils.functional import Promise
 
 Text = str | Promise
@@ -14,7 +15,7 @@ PRODUCT = "Staffetta"
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A page in the navigation: shown to who holds `permission` (if any), current on its own view and on `also`.
+    """A page in the navigation: shown to who holds `permission` (if any), current on it and on the pages below it.
 
     `everywhere` is False for a page that makes no sense where configuration is not edited (a backup, F2).
     """
@@ -22,7 +23,6 @@ class Item:
     label: Text
     url_name: str
     permission: str | None = None
-    also: tuple[str, ...] = ()
     everywhere: bool = True
 
 
@@ -68,13 +68,12 @@ def navigation_for(face: Face, request: HttpRequest) -> tuple[ShownSection, ...]
     user = getattr(request, "user", None)
     if user is None or not user.is_authenticated or getattr(user, "must_change_password", False):
         return ()
-    here = request.resolver_match.view_name if request.resolver_match else ""
     edits = face.edits()
     sections = (
         ShownSection(
             section.label,
             tuple(
-                ShownItem(item.label, item.url_name, here == item.url_name or here in item.also)
+                ShownItem(item.label, item.url_name, _leads_to(item, request.path))
                 for item in section.items
                 if (item.permission is None or user.has_perm(item.permission)) and (item.everywhere or edits)
             ),
@@ -82,3 +81,8 @@ def navigation_for(face: Face, request: HttpRequest) -> tuple[ShownSection, ...]
         for section in face.navigation
     )
     return tuple(section for section in sections if section.items)
+
+
+def _leads_to(item: Item, path: str) -> bool:
+    own = reverse(item.url_name)
+    return path == own or path.startswith(f"{own}/")

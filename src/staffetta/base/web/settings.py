@@ -41,6 +41,6 @@ STAFFETTA_FACE = Face(
         Section(_("Status"), (Item(_("Basics"), "home"),)),
         Section(_("Networking"), (Item(_("IP configuration"), "networking"),)),
         Section(_("Security"), (Item(_("Certificates"), "certificates"),)),
-        Section(_("Updates"), (Item(_("Updates"), "updates", also=("job",)), Item(_("Pair upgrade"), "pair"))),
+        Section(_("Updates"), (Item(_("Updates"), "updates"), Item(_("Pair upgrade"), "pair"))),
     ),
 )

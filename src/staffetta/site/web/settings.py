@@ -101,38 +101,17 @@ STAFFETTA_FACE = Face(
     navigation=(
         Section(_("Status"), (Item(_("Information"), "web:information"),)),
         Section(_("My account"), (Item(_("Overview"), "accounts:mine"),)),
+        Section(_("Jump"), (Item(_("Jump Clients"), "fleet:clients", everywhere=False),)),
         Section(
-            _("Jump"),
-            (Item(_("Jump Clients"), "fleet:clients", also=("fleet:tokens", "fleet:upgrades"), everywhere=False),),
+            _("Users & security"), (Item(_("Users"), "accounts:users", Allowed.MANAGE_USERS.full, everywhere=False),)
         ),
-        Section(
-            _("Users & security"),
-            (
-                Item(
-                    _("Users"),
-                    "accounts:users",
-                    Allowed.MANAGE_USERS.full,
-                    also=("accounts:user", "accounts:new-user", "accounts:reset-password"),
-                    everywhere=False,
-                ),
-            ),
-        ),
-        Section(
-            _("Reports"),
-            (Item(_("Sessions"), "support:sessions", Allowed.VIEW_REPORTS.full, also=("support:session",)),),
-        ),
+        Section(_("Reports"), (Item(_("Sessions"), "support:sessions", Allowed.VIEW_REPORTS.full),)),
         Section(
             _("Management"),
             (
-                Item(
-                    _("File store"),
-                    "management:file-store",
-                    Allowed.MANAGE_FILES.full,
-                    also=("management:upload",),
-                    everywhere=False,
-                ),
+                Item(_("File store"), "management:file-store", Allowed.MANAGE_FILES.full, everywhere=False),
                 Item(_("Security"), "failover:security", Allowed.MANAGE_FAILOVER.full),
-                Item(_("Failover"), "failover:pair", Allowed.MANAGE_FAILOVER.full, also=("failover:job",)),
+                Item(_("Failover"), "failover:pair", Allowed.MANAGE_FAILOVER.full),
                 Item(_("Audit log"), "management:audit-log", Allowed.VIEW_AUDIT_LOG.full),
             ),
         ),
