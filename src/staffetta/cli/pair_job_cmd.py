@@ -82,9 +82,8 @@ def jobs_command(service: Any, actor: str, as_json: bool) -> None:
         click.echo(json.dumps([service.job_record.to_document(one) for one in found], indent=2))
         return
     for one in found:
-        click.echo(
-            f"{one.id}  {one.kind}  site {one.targets.site}  {one.state} at {one.step}  {one.started:%Y-%m-%d %H:%M} UTC"
-        )
+        began = f"{one.started:%Y-%m-%d %H:%M} UTC"
+        click.echo(f"{one.id}  {one.kind}  site {one.targets.site}  {one.state} at {one.step}  {began}")
         click.echo(f"  {one.sentence}")
     if not found:
         click.echo("There has been no pair job yet.")

@@ -3,7 +3,6 @@
 import hashlib
 import shutil
 import tempfile
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -11,22 +10,13 @@ from typing import Final
 from staffetta.packages import Kind, Manifest, Requirement, Version
 from staffetta.packages.manifest import EULA_NAME, Entry
 from staffetta.vendor.archive import write_package
-from staffetta.vendor.environment import Listed, byte_compile, dependencies, list_entries, run, uv_command
+from staffetta.vendor.environment import Listed, dependencies, list_entries
 from staffetta.vendor.errors import BuildFailed
 from staffetta.vendor.interpreter import Interpreter, find_interpreter
+from staffetta.vendor.own_part import COMMAND, copy_source, put_own_part, start_of
 
 CLIENT_BUNDLE: Final = "share/clients.bundle"
 _MODULES: Final = {Kind.BASE: "staffetta.base", Kind.SITE: "staffetta.site", Kind.CLIENT: "staffetta.clients"}
-_LEFT_OUT: Final = shutil.ignore_patterns(
-    ".git", ".venv", ".cache", "node_modules", "__pycache__", ".*_cache", ".hypothesis"
-)
-# The real path: a process that was started through `current` stays with its own release when that link moves on.
-_START: Final = '#!/bin/sh\nself=$(readlink -f -- "$0") || exit\n'
-_RUN: Final = _START + 'exec "${self%/*}/python" -B -P -m MODULE "$@"\n'
-_STAFFETTA: Final = _START + (
-    'exec "${self%/*}/python" -B -P -c \'import sys; sys.argv[0] = "staffetta"; '
-    'from staffetta.cli.main import main; main()\' "$@"\n'
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +46,7 @@ def build(order: BuildOrder) -> Manifest:
     interpreter = find_interpreter(order.python)
     with tempfile.TemporaryDirectory(prefix="staffetta-build-") as scratch:
         work = Path(scratch)
-        source = _source(order, work / "source")
+        source = copy_source(order.source, work / "source", order.overlay)
         environment = dependencies(source / "locks" / f"{order.kind}.txt", interpreter, order.cache or work / "cache")
         own = _own(order, source, interpreter, work)
         manifest, places = _put_together(order, interpreter, environment, own)
@@ -64,31 +54,11 @@ def build(order: BuildOrder) -> Manifest:
     return manifest
 
 
-def _source(order: BuildOrder, copy: Path) -> Path:
-    if not (order.source / "pyproject.toml").is_file():
-        raise BuildFailed(f"{order.source} is no source tree: it has no pyproject.toml.")
-    shutil.copytree(order.source, copy, ignore=_LEFT_OUT, symlinks=True)
-    if order.overlay is not None:
-        shutil.copytree(order.overlay, copy, dirs_exist_ok=True, ignore=_LEFT_OUT)
-    return copy
-
-
 def _own(order: BuildOrder, source: Path, interpreter: Interpreter, work: Path) -> Listed:
     """Make the part of a release that is ours: the wheel's content, ``bin/``, agreement, client packages."""
-    root, wheels = work / "own", work / "wheels"
-    python = str(interpreter.path)
-    run(uv_command("build", "--wheel", "--python", python, "--out-dir", wheels, source), "build our wheel")
-    wheel = next(wheels.glob("staffetta-*.whl"), None)
-    if wheel is None:
-        raise BuildFailed(f"Building {order.source} gave no wheel named staffetta.")
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(root / interpreter.site_packages)
-    byte_compile(interpreter, root / "lib", root)
-    (root / "bin").mkdir()
-    for name, script in (("run", _RUN.replace("MODULE", _MODULES[order.kind])), ("staffetta", _STAFFETTA)):
-        path = root / "bin" / name
-        path.write_text(script)
-        path.chmod(0o755)
+    root = work / "own"
+    starts = {"run": start_of(_MODULES[order.kind]), "staffetta": COMMAND}
+    put_own_part(source, interpreter, root, work / "wheels", starts)
     for given, place in ((order.eula, root / EULA_NAME), (order.client_bundle, root / CLIENT_BUNDLE)):
         if given is not None:
             if not given.is_file():
