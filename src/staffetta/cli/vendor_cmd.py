@@ -11,6 +11,7 @@ from staffetta.kernel.clock import utc_now
 from staffetta.kernel.errors import InvalidInput
 from staffetta.packages import Kind, PackageInfo, Requirement, parse_version
 from staffetta.vendor.build import BuildOrder, build
+from staffetta.vendor.deb import DebOrder, build_deb
 from staffetta.vendor.keys import KeyFolder
 from staffetta.vendor.publish import bundle, publish
 from staffetta.vendor.repository import Repository
@@ -88,6 +89,33 @@ def build_command(
         f"{output}: {manifest.kind} {manifest.version}, {_megabytes(output.stat().st_size)} packed, "
         f"{_megabytes(manifest.installed_size)} installed, for {manifest.interpreter}"
     )
+
+
+@group.command("deb")
+@click.option("--version", required=True, help="The package's version.")
+@click.option("--source", type=FOLDER, required=True, help="The source tree; its locks/base.txt is used.")
+@click.option("--bundle", type=FILE, required=True, help="A bundle that holds the first base package.")
+@click.option("--root", type=FILE, required=True, help="The root of trust of new appliances (1.root.json).")
+@click.option("--update-server", required=True, help="The update server's URL, as appliances see it.")
+@click.option("--maintainer", required=True, help="Who answers for the package: `Name <name@example.com>`.")
+@click.option("--output", type=FILE, required=True, help="The package file to write (.deb).")
+@click.option("--python", type=FILE, help="The interpreter on the appliances, in /usr/bin.")
+@click.option("--cache", type=FOLDER, help="A folder for what further builds can use again.")
+def deb_command(
+    version: str,
+    source: Path,
+    bundle: Path,
+    root: Path,
+    update_server: str,
+    maintainer: str,
+    output: Path,
+    python: Path | None,
+    cache: Path | None,
+) -> None:
+    """Build the Debian package that an appliance is installed from: keeper, the command, a first base."""
+    parsed = parse_version(version)
+    build_deb(DebOrder(parsed, source, output, bundle, root, update_server, maintainer, python, cache))
+    click.echo(f"{output}: {_megabytes(output.stat().st_size)}")
 
 
 @group.command("publish")
