@@ -21,6 +21,7 @@ test: check      ## every test that CI runs
 	@scripts/run-tests all
 
 quick: $(READY)  ## the tests that start no programs
+	@scripts/system-packages quick
 	@scripts/run-tests quick
 
 soak: $(READY)   ## the whole matrix of kills, every process at every point; writes docs/soak.md

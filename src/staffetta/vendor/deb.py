@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import click
+from click.shell_completion import BashComplete
+
 from staffetta.control.delivered import Delivered
 from staffetta.packages import Version
 from staffetta.vendor.environment import dependencies, run
@@ -26,21 +29,6 @@ _PARTS: Final = Path(__file__).with_name("debian")
 _UNIT: Final = "staffetta-keeper.service"
 _STARTS: Final = {"keeper": start_of("staffetta.keeper"), "staffetta": COMMAND}
 _PRE_RELEASE: Final = re.compile(r"(a|b|rc|\.dev)(?=\d)")
-_COMPLETION: Final = """\
-# Asks the command itself what may come next (click's own way).
-_staffetta_completion() {
-    local IFS=$'\\n' line
-    COMPREPLY=()
-    while read -r line; do
-        case "${line%%,*}" in
-            dir) compopt -o dirnames ;;
-            file) compopt -o default ;;
-            plain) COMPREPLY+=("${line#*,}") ;;
-        esac
-    done < <(COMP_WORDS="${COMP_WORDS[*]}" COMP_CWORD=$COMP_CWORD _STAFFETTA_COMPLETE=bash_complete "$1")
-}
-complete -o nosort -F _staffetta_completion staffetta
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +94,8 @@ def _fill_system(tree: Path) -> None:
         shutil.copyfile(_PARTS / name, tree / folder / name)
     completions = tree / "usr/share/bash-completion/completions"
     completions.mkdir(parents=True)
-    (completions / "staffetta").write_text(_COMPLETION)
+    command = BashComplete(click.Group("staffetta"), {}, "staffetta", "_STAFFETTA_COMPLETE")
+    (completions / "staffetta").write_text(command.source())
     for path in (tree, *tree.rglob("*")):
         if not path.is_symlink():
             path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
