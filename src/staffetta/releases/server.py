@@ -57,7 +57,8 @@ class UpdateServer:
                 response.close()
         except urllib3.exceptions.HTTPError as error:
             raise ServerUnreachable(
-                f"The update server at {self._url} does not answer ({error}). Check the network settings and try again."
+                f"The update server at {self._url} does not answer ({_cause(error)}). "
+                "Check the network settings and try again."
             ) from None
         if response.status != 200:
             raise ServerUnreachable(
@@ -72,3 +73,12 @@ class UpdateServer:
 
 def _reason(answer: bytes) -> str:
     return answer[:500].decode(errors="replace").strip() or "it gave no reason"
+
+
+def _cause(error: Exception) -> str:
+    """What went wrong at the bottom of an error of urllib3, which wraps it several times."""
+    while True:
+        inner = getattr(error, "reason", None) or error.__cause__
+        if not isinstance(inner, Exception):
+            return getattr(error, "strerror", None) or str(error)
+        error = inner
