@@ -269,6 +269,11 @@ async def test_a_backup_points_whoever_comes_to_the_primary(couple: Couple, tmp_
             assert peer.address == couple.a.address
             network.adopt((await network.statement_of(peer))[1])
             assert book.addresses == (couple.a.address, SHARED, couple.b.address)
+            network.place = couple.b.address  # where a client is online it asks first
+            assert (await network.trusted_peer()).address == couple.b.address
+            network.place = SHARED  # nobody answers there
+            assert (await network.trusted_peer()).address == couple.b.address, "where it worked last"
+            book.succeeded(couple.a.address)
             route = network.route()
             link = await network.open_at(couple.a.address, "/client/connect")
             hello = tickets.make_jump_client_hello(computer.id, link.nonce, link.certificate, computer.key, VERSION)

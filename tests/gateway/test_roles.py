@@ -141,7 +141,7 @@ async def test_the_site_key_that_data_sync_brings_signs_without_a_restart(world:
         await in_database(_change_site_key, before)
 
 
-@pytest.mark.req("F4")
+@pytest.mark.req("F4", "C4")
 async def test_a_backup_enrols_nobody_and_signs_nobody_in_but_answers_what_both_answer(
     world: World, become: Become
 ) -> None:
@@ -159,7 +159,10 @@ async def test_a_backup_enrols_nobody_and_signs_nobody_in_but_answers_what_both_
     bad = to_body(make_enrol_request(token.text, key, b"z" * 32, "pc", VERSION, {}))
     assert (await world.post("/client/enrol", bad))[0] == 403
     question = {"format": 1, "client": "", "kind": "console", "version": "0.9", "platform": "linux"}
-    assert (await world.post("/client/update", json.dumps(question).encode()))[0] == 200
+    status, answer = await world.post("/client/update", json.dumps(question).encode())
+    assert (status, answer["action"], answer["version"]) == (200, "stay", "0.9")
+    assert "ask the primary" in str(answer["reason"]), "it may run another release, and counts slots of its own"
+    assert 0 < int(str(answer["retry_seconds"])) <= 60
     seen = await facts(gateway._environment.run / "private.sock")
     assert (seen.role, seen.role_term) == ("backup", 2)
     assert "nothing lost" in await gateway._prover._session(), "a new release proves itself on a backup too"

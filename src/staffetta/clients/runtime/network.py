@@ -44,6 +44,8 @@ class Network:
 
     def __init__(self, book: AddressBook, remember: Callable[[str], None], dial_seconds: float = 4.0) -> None:
         self.book = book
+        self.place: str | None = None
+        """The address where this client is online: an appliance that serves, while others of the site may not."""
         self._remember = remember
         self._discarded: set[asyncio.Task[Link]] = set()
         self._dial_seconds = dial_seconds
@@ -182,9 +184,11 @@ class Network:
     # -- requests ------------------------------------------------------------------------------------------------
 
     async def trusted_peer(self) -> "Peer":
-        """Return an address that proves itself now; a request to it may hold secrets."""
+        """Return an address that proves itself now, first that where this client is online; a request to it may hold
+        secrets."""
         attempts: list[tuple[str, ClientError]] = []
-        for address in self.book.addresses:
+        first = () if self.place is None else (self.place,)
+        for address in dict.fromkeys((*first, *self.book.addresses)):
             peer = Peer(address)
             try:
                 self._check(address, *await self.statement_of(peer))

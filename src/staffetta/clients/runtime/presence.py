@@ -163,6 +163,7 @@ class Presence:
             return
         self._settle()
         older, self._link = self._link, link
+        self._network.place = link.address
         self._moving = False
         reader = asyncio.create_task(self._serve(link, welcome))
         self._readers.add(reader)
@@ -207,6 +208,7 @@ class Presence:
             link.close(CloseCode.MOVED, "")
             if self._link is link:
                 self._link = None
+                self._network.place = None
                 self._settle()
                 self._dial.set()
                 _log.info("no longer online", extra={"why": why})

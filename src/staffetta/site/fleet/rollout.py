@@ -3,6 +3,7 @@
 - A client that is behind updates when it holds a slot. There are never more slots in use than the limit.
 - A slot is given back when its client is seen with the version, goes back, waits for its sessions, or after a time.
 - While the rollout is held (a pair of appliances is in the middle of an upgrade), nobody updates.
+- Only the primary of a pair decides: each appliance counts its own slots, and the backup may run another release.
 - Who is no enrolled Jump Client (a console, an installer) needs no slot: the limit is for Jump Clients.
 """
 
@@ -32,6 +33,7 @@ class Verdict(StrEnum):
     CURRENT = "current"
     FAILED = "failed"  # it went back from this version and does not want it now
     HELD = "held"
+    BACKUP = "backup"  # who was asked is the backup of a pair
     FULL = "full"
     UPDATE = "update"
 
@@ -94,6 +96,11 @@ def answer(facts: Facts) -> Answer:
     if others >= facts.limit:
         return Answer(Verdict.FULL, facts.version, retry_seconds(facts.behind, facts.limit))
     return Answer(Verdict.UPDATE, facts.wanted, CURRENT_RETRY, take=True)
+
+
+def of_backup(version: str) -> Answer:
+    """Return what the backup of a pair tells a client of that version: to stay, and to ask the primary soon."""
+    return Answer(Verdict.BACKUP, version, HELD_RETRY)
 
 
 def in_use(slots: Iterable[Slot], now: datetime) -> tuple[Slot, ...]:

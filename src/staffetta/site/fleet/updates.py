@@ -190,6 +190,8 @@ def words(said: Answer) -> str:
             return _("As many Jump Clients as may are upgrading already; ask again.")
         case Verdict.HELD:
             return _("Upgrades of Jump Clients are held for now; ask again.")
+        case Verdict.BACKUP:
+            return _("This appliance is the backup of a pair; ask the primary.")
         case Verdict.FAILED:
             return _("This client went back from the newer version; it is tried again after a day.")
         case Verdict.CURRENT:

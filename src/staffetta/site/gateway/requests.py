@@ -18,8 +18,8 @@ from staffetta.kernel.log import get_logger
 from staffetta.site.accounts import service as accounts
 from staffetta.site.accounts.errors import SignInRefused
 from staffetta.site.data.database import in_database
+from staffetta.site.fleet import rollout, updates
 from staffetta.site.fleet import service as fleet
-from staffetta.site.fleet import updates
 from staffetta.site.fleet.bundle import ClientBundle
 from staffetta.site.fleet.errors import EnrolmentRefused
 from staffetta.site.fleet.rollout import Verdict
@@ -80,8 +80,11 @@ class Requests:
         question = enrolment.from_body(enrolment.UpdateQuestion, await request.read())
         bundle = self._bundle
         asked = updates.Question(question.client, question.kind, question.version, question.failed)
-        async with self._asking:
-            said = await in_database(updates.which_version, asked, None if bundle is None else bundle.version)
+        if self._signer.serves:
+            async with self._asking:
+                said = await in_database(updates.which_version, asked, None if bundle is None else bundle.version)
+        else:
+            said = rollout.of_backup(question.version)
         answer = enrolment.UpdateAnswer(
             version=said.version,
             action=UpdateAction.STAY,
