@@ -81,6 +81,7 @@ def group(
             result = story.run()
         except (StaffettaError, OSError) as error:
             result = story.report
+            result.outcome = "failed"
             click.echo(f"The story failed: {error}", err=True)
             _keep_logs(world)
         if report:
@@ -92,6 +93,8 @@ def group(
         click.echo(result.to_text())
         click.echo(f"  {time.monotonic() - started:.0f} s in all.")
         if leave:
+            if result.outcome != "failed" and not result.good:
+                _keep_logs(world)
             sys.exit(0 if result.good else 1)
         click.echo(story.where_to_look() if result.good or result.outcome != "failed" else _ENDED_EARLY)
         click.echo(f"The report as a page, with a timeline: {(html or as_page).absolute().as_uri()}")
