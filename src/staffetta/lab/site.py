@@ -17,6 +17,9 @@ from staffetta.lab.world import LabFailure, Program, World, wait_until
 TOKEN: Final = re.compile(r"stf1\.[A-Za-z0-9_-]+")
 UPGRADE_ENDS: Final = ("update: proven", "update: back", "update: failed", "update: waiting for sessions to end")
 """What a Jump Client logs when it no longer counts among those that upgrade at the time."""
+ENDED_SECONDS: Final = 450.0
+"""A session ends at once in its report; one whose gateway was killed as it ended, when the site has seen neither end for
+six minutes."""
 TECHNICIAN: Final = ("start_sessions", "view_reports", "manage_files")
 """What a technician's account may do."""
 
@@ -288,7 +291,7 @@ class Work:
             newest = max(of_computer, key=lambda one: str(one["opened"]), default=None)
             return newest if newest and newest["ended"] else None
 
-        session = wait_until("the session's report to be complete", report, 30, every=0.5)
+        session = wait_until("the session's report to be complete", report, ENDED_SECONDS, every=0.5)
         _header, *events = admin.recording(session["id"])
         shown = "".join(text for _, kind, text in events if kind == "o")
         times = [moment for moment, *_ in events]
@@ -338,7 +341,7 @@ class Carriage:
             ]
             return found if all(one["ended"] for one in found) else None
 
-        found = wait_until("the reports of moved files to be complete", reports, 30, every=0.5)
+        found = wait_until("the reports of moved files to be complete", reports, ENDED_SECONDS, every=0.5)
         if any(one["recorded_bytes"] for one in found):
             return "there, of a file's bytes"
         stored = [told for one in found for told in one["transfers"] if told["outcome"] == "stored"]
