@@ -18,8 +18,8 @@ TOKEN: Final = re.compile(r"stf1\.[A-Za-z0-9_-]+")
 UPGRADE_ENDS: Final = ("update: proven", "update: back", "update: failed", "update: waiting for sessions to end")
 """What a Jump Client logs when it no longer counts among those that upgrade at the time."""
 ENDED_SECONDS: Final = 450.0
-"""A session ends at once in its report; one whose gateway was killed as it ended, when the site has seen neither end for
-six minutes."""
+"""A session ends at once in its report; one whose gateway was killed as it ended, when the site has seen neither end
+for six minutes."""
 TECHNICIAN: Final = ("start_sessions", "view_reports", "manage_files")
 """What a technician's account may do."""
 
