@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import os
+import tracemalloc
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -23,7 +24,7 @@ from staffetta.site.data import blobs, records
 from staffetta.site.data.errors import BlobDamaged
 from staffetta.site.data.models import Blob, Record
 from staffetta.site.fleet import service as fleet
-from staffetta.site.support import service, stories
+from staffetta.site.support import playback, service, stories
 from staffetta.site.support.errors import BadAttach, Fenced, SessionOver, SessionRefused, SessionUnknown
 from staffetta.site.support.pauses import Before, pause_before
 from staffetta.site.support.segments import Recorder
@@ -307,7 +308,8 @@ def test_the_recording_is_joined_from_its_segments(
     assert header["title"] == "rita, till"
     assert "".join(text for _, kind, text in events if kind == "o") == "hello world"
     assert [text for _, kind, text in events if kind == "i"] == ["typed"]
-    assert "Download recording" in client.get(f"/login/reports/sessions/{session}").text
+    page = client.get(f"/login/reports/sessions/{session}").text
+    assert "Download recording" in page and "The session is going on." in page
 
     last = stories.SessionReport.objects.get(pk=session).segments.last()
     assert last is not None
@@ -316,7 +318,47 @@ def test_the_recording_is_joined_from_its_segments(
     header, *events = [json.loads(line) for line in body_of(answer).splitlines()]
     assert header["title"] == "rita, till (1 of 2 segments missing or damaged)"
     assert events
+    assert header["remarks"] == ["1 of 2 segments missing or damaged"]
     assert client.get("/login/reports/sessions/unknown/recording.cast").status_code == 404
+
+
+@pytest.mark.req("S2")
+def test_a_page_without_a_recording_says_why(browser: Callable[..., Client], rita: Account, session: str) -> None:
+    client = browser(rita)
+
+    def said(session: str) -> str:
+        answer = client.get(f"/login/reports/sessions/{session}")
+        assert "wasm" not in answer["Content-Security-Policy"]
+        assert "Download recording" not in answer.text
+        return answer.text
+
+    assert "Nothing of the recording is stored yet." in said(session)
+    service.end_session(session, "console")
+    assert "Nothing is recorded: nothing was typed or shown" in said(session)
+    unrecorded = service.open_session(rita.pk, enrolled("other"), "shell", recorded=False).id
+    assert "This session was not recorded." in said(unrecorded)
+    files = service.open_session(rita.pk, enrolled("third"), "files").id
+    assert "Sessions that move files are never recorded" in said(files)
+
+
+@pytest.mark.req("S2")
+def test_a_long_recording_is_read_one_segment_at_a_time(rita: Account, session: str, tmp_path: Path) -> None:
+    """What a recording takes in memory does not grow with its length."""
+
+    def peak(segments: int, first: int) -> int:
+        for number in range(segments):
+            start = first + number * 60
+            text = os.urandom(8000).hex().encode()
+            _record(tmp_path / f"{start}", session, [(EndName.JUMP_CLIENT, start + n, text) for n in range(60)])
+        tracemalloc.start()
+        read = sum(len(line) for line in playback.asciicast_lines(session))
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert read > segments * 60 * 16000
+        return most
+
+    short = peak(2, 0)
+    assert peak(18, 120) < 2 * short
 
 
 @pytest.mark.req("S1", "S2")

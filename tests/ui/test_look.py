@@ -79,10 +79,15 @@ def test_only_static_files_are_served(client: Client, wrong: str) -> None:
 
 def test_what_is_vendored_is_whole_and_carries_its_licences() -> None:
     licences = asset("ui/vendor/LICENSES.txt").content.decode()
-    for name in ("tabler.min.css", "htmx.min.js", "Permission is hereby granted"):
+    for name in (
+        "tabler.min.css", "htmx.min.js", "Permission is hereby granted",
+        "asciinema-player.min.js", "asciinema-player.css", "Apache License", "Ryan Carniato",
+    ):  # fmt: skip
         assert name in licences
     assert b"sourceMappingURL" not in asset("ui/vendor/tabler.min.css").content
     assert b"@import" not in asset("ui/vendor/tabler.min.css").content
+    assert b"AsciinemaPlayer" in asset("ui/vendor/asciinema-player.min.js").content
+    assert b"url(" not in asset("ui/vendor/asciinema-player.css").content
 
 
 def test_a_view_without_a_mark_is_found() -> None:

@@ -10,6 +10,7 @@ from django.views.decorators.http import require_safe
 from staffetta.site.accounts.permissions import Allowed
 from staffetta.site.data import sending
 from staffetta.site.support import exports, playback, stories
+from staffetta.ui.headers import POLICY_WITH_WEBASSEMBLY
 from staffetta.ui.signin.access import needs
 
 PAGE: Final = 50
@@ -28,8 +29,14 @@ def sessions(request: HttpRequest) -> HttpResponse:
 @needs(Allowed.VIEW_REPORTS.full)
 @require_safe
 def session(request: HttpRequest, session_id: str) -> HttpResponse:
-    """One session's story."""
-    return render(request, "support/session.html", {"story": stories.story(session_id)})
+    """One session's story, and its recording to play."""
+    told = stories.story(session_id)
+    absent = playback.count_absent(session_id) if told.summary.segments else 0
+    answer = render(request, "support/session.html", {"story": told, "absent": absent})
+    if told.summary.segments:
+        # The player's terminal is WebAssembly; no other page may compile any.
+        answer.headers["Content-Security-Policy"] = POLICY_WITH_WEBASSEMBLY
+    return answer
 
 
 @needs(Allowed.VIEW_REPORTS.full)
