@@ -1,7 +1,7 @@
 """The common look: strict headers, static files by hash, access marks, filters."""
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -142,3 +142,9 @@ def test_sizes(count: int | None, shown: str) -> None:
 def test_durations(value: timedelta | float | None, shown: str) -> None:
     assert duration(value) == shown
     assert moment(None) == "-"
+
+
+@pytest.mark.req("U6")
+def test_a_moment_is_a_time_element_that_names_its_zone() -> None:
+    at = datetime(2026, 11, 24, 5, 48, 15, 999, tzinfo=UTC)
+    assert moment(at) == '<time datetime="2026-11-24T05:48:15+00:00">2026-11-24 05:48:15 UTC</time>'
