@@ -35,10 +35,11 @@ PATIENCE_SECONDS = 60
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 CUT_OFF = """() => [...document.querySelectorAll("main table")].filter((table) => {
   const place = table.parentElement;
-  if (place.scrollWidth <= place.clientWidth + 1) return false;
-  return !(getComputedStyle(place).overflowX === "auto" && place.tabIndex === 0 && getComputedStyle(place).backgroundImage !== "none");
+  const style = getComputedStyle(place);
+  const scrolls = style.overflowX === "auto" && place.tabIndex === 0 && style.backgroundImage !== "none";
+  return place.scrollWidth > place.clientWidth + 1 && !scrolls;
 }).map((table) => table.innerText.slice(0, 80))"""
-"""A table that is too wide must be in a place that scrolls, can be reached by the keyboard, and is shaded at its edge."""
+"""A table that is too wide must be in a place that scrolls, that the keyboard reaches, and whose edge is shaded."""
 
 GIVEN_UP = "net::ERR_ABORTED"
 """The page itself dropped the request: a stream that is opened again, a poll that a click overtakes, a download."""
