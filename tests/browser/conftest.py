@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, Request, Response, sync_playwright
 
 from staffetta.lab.appliance import Appliance, install_base
@@ -30,6 +31,15 @@ WIDE = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
 PATIENCE_SECONDS = 60
 """For one page or element; what takes longer by nature says so itself."""
+
+WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+CUT_OFF = """() => [...document.querySelectorAll("main table")].filter((table) => {
+  const place = table.parentElement;
+  const style = getComputedStyle(place);
+  const scrolls = style.overflowX === "auto" && place.tabIndex === 0 && style.backgroundImage !== "none";
+  return place.scrollWidth > place.clientWidth + 1 && !scrolls;
+}).map((table) => table.innerText.slice(0, 80))"""
+"""A table that is too wide must be in a place that scrolls, that the keyboard reaches, and whose edge is shaded."""
 
 GIVEN_UP = "net::ERR_ABORTED"
 """The page itself dropped the request: a stream that is opened again, a poll that a click overtakes, a download."""
@@ -118,6 +128,26 @@ class Window:
     def narrow(self) -> bool:
         """Whether the page fits its window, with nothing sticking out to the right."""
         return bool(self.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"))
+
+    def violations(self) -> list[str]:
+        """What axe finds on the page against WCAG 2.2 A and AA: rule, what is wrong, and where."""
+        found = Axe().run(self.page, options={"runOnly": WCAG, "resultTypes": ["violations"]}).response["violations"]
+        return [
+            f"{self.path}: {one['id']}: {node['failureSummary']} at {node['target']}: {node['html'][:200]}"
+            for one in found
+            for node in one["nodes"]
+        ]
+
+    def cut_off(self) -> list[str]:
+        """Tables that are wider than their place and do not show it: no bar, no shade says that they scroll."""
+        return list(self.page.evaluate(CUT_OFF))
+
+    def assert_sound(self) -> None:
+        """The page fits its window, nothing on it is cut off unseen, and axe finds nothing."""
+        assert self.narrow(), self.path
+        assert self.cut_off() == [], self.path
+        found = self.violations()
+        assert found == [], "\n".join(found)
 
     def assert_content(self) -> None:
         """The browser had nothing to complain of."""

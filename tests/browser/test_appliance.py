@@ -67,13 +67,13 @@ def test_every_page_is_sound_in_light_and_dark_on_desk_and_phone(people: People,
         options = {"color_scheme": scheme} | ({"viewport": viewport} if viewport else {})
         window = people.arrive(alpha.appliance.appliance_url, **options)
         window.open("/appliance/")
-        assert window.narrow()
+        window.assert_sound()
         window.sign_in("/appliance/", "admin", alpha.appliance.password)
         window.page.get_by_role("heading", name="Basics").wait_for()
         for path in PAGES:
             window.open(f"/appliance/{path}")
             window.page.get_by_role("heading", level=1).wait_for()
-            assert window.narrow(), (path, viewport)
+            window.assert_sound()
             assert window.page.locator("html").get_attribute("data-bs-theme") == scheme
         before = datetime.now(UTC)
         window.open("/appliance/")

@@ -51,13 +51,13 @@ def test_every_page_is_sound_in_light_and_dark_on_desk_and_phone(
         options = {"color_scheme": scheme} | ({"viewport": viewport} if viewport else {})
         window = people.arrive(user, **options)
         window.open("/login")
-        assert window.narrow()
+        window.assert_sound()
         window.sign_in("/login", "admin", alpha.appliance.site_password)
         window.page.get_by_role("heading", name="Information").wait_for()
         for path in paths:
             window.open(f"/login/{path}")
             window.page.get_by_role("heading", level=1).wait_for()
-            assert window.narrow(), (path, viewport)
+            window.assert_sound()
             assert window.page.locator("html").get_attribute("data-bs-theme") == scheme
         window.page.context.close()
 

@@ -3,8 +3,8 @@
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from staffetta.clients.runtime.presence import Presence
 from staffetta.clients.runtime.session import Session
 from staffetta.clients.state_directory import StateDirectory
 from staffetta.kernel.clock import utc_now
-from staffetta.site.support.recording import join
+from staffetta.site.support.recording import Recording
 from staffetta.wire import frames, messages, signed, tickets
 from staffetta.wire.addresses import AddressBook
 from staffetta.wire.fields import to_base64url
@@ -37,6 +37,15 @@ KEYS = 4000
 async def couple() -> AsyncIterator[Couple]:
     async with a_couple() as made:
         yield made
+
+
+@contextmanager
+def _joined(*appliances: Appliance) -> Iterator[Recording]:
+    """What these appliances have recorded, joined."""
+    with Recording() as joined:
+        for appliance in appliances:
+            joined.add(appliance.recorded())
+        yield joined
 
 
 @dataclass
@@ -222,17 +231,19 @@ async def test_a_session_goes_to_the_other_appliance_and_back_while_somebody_typ
         work.console.session.end("typed enough")
 
         async def sealed() -> bool:
-            return len(join([*couple.a.recorded(), *couple.b.recorded()]).frames) >= 2 * KEYS
+            with _joined(couple.a, couple.b) as found:
+                return len(list(found.frames())) >= 2 * KEYS
 
         await until_true(sealed, 30.0)
-    both = join([*couple.a.recorded(), *couple.b.recorded()])
-    assert (both.gaps, both.conflicts) == ((), 0)
+    with _joined(couple.a, couple.b) as both:
+        assert (both.gaps, both.conflicts) == ((), 0)
+        frames_of_both = list(both.frames())
     for end in EndName:
-        typed = [one.data for one in both.frames if one.end is end and one.data.channel == Channel.SHELL]
+        typed = [one.data for one in frames_of_both if one.end is end and one.data.channel == Channel.SHELL]
         assert [int.from_bytes(one.payload, "big") for one in typed] == list(range(KEYS))
     for one in (couple.a, couple.b):
-        alone = join(one.recorded())
-        assert 0 < len(alone.frames) < len(both.frames), "each appliance has a part"
+        with _joined(one) as alone:
+            assert 0 < len(list(alone.frames())) < len(frames_of_both), "each appliance has a part"
 
 
 @pytest.mark.req("F11", "S1")

@@ -5,8 +5,12 @@ import hashlib
 import io
 import json
 import os
+import re
+import tracemalloc
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -23,9 +27,9 @@ from staffetta.site.data import blobs, records
 from staffetta.site.data.errors import BlobDamaged
 from staffetta.site.data.models import Blob, Record
 from staffetta.site.fleet import service as fleet
-from staffetta.site.support import service, stories
+from staffetta.site.support import playback, service, stories
 from staffetta.site.support.errors import BadAttach, Fenced, SessionOver, SessionRefused, SessionUnknown
-from staffetta.site.support.pauses import Before, pause_before
+from staffetta.site.support.pauses import Before, Cause, Place, cause_of, pause_before
 from staffetta.site.support.segments import Recorder
 from staffetta.wire import frames
 from staffetta.wire.messages import EndName
@@ -252,18 +256,133 @@ def test_a_session_is_told_in_pages_and_to_programs(
     assert told["generations"] == ["site-a", "site-b"]
     assert told["counters"] == {"console": 2, "jump-client": 1}
     assert (told["attaches"], told["resumes"], told["longest_pause_ms"]) == (3, 1, 500)
+    assert told["resumes_by_end"] == {"console": 1, "jump-client": 0}
     assert told["end_reason"] == "console" and told["ended"] is not None
     assert {event["event"] for event in told["story"]} == {"opened", "attached", "detached", "ended"}
     (resumed,) = (event for event in told["story"] if event.get("counter") == 2)
     assert (resumed["generation"], resumed["version"], resumed["pause_ms"]) == ("site-b", "1.0", 500)
     for address in ("/login/reports/sessions.json", "/reports/sessions.json"):
-        assert client.get(address).json()["sessions"] == [told]
+        assert json.loads(body_of(client.get(address)))["sessions"] == [told]
     assert client.get(f"/reports/sessions/{session}.json").json() == told
     page = client.get(f"/login/reports/sessions/{session}").text
     assert "site-a → site-b" in page and "pause 500 ms" in page and "rita with till" in page
+    assert "rita opened the session with till" in page
+    assert "Console attached again: restart of the site, pause 500 ms" in page
+    assert "Ended by the representative, at the console" in page
     listed = client.get("/login/reports/sessions").text
     assert "rita" in listed and "500 ms" in listed
     assert "No session matches" in client.get("/login/reports/sessions?search=nobody").text
+
+
+@pytest.mark.req("S2")
+def test_the_list_the_csv_and_the_json_are_of_the_same_sessions(
+    browser: Callable[..., Client], person: Callable[..., Account]
+) -> None:
+    may = (Allowed.START_SESSIONS, Allowed.VIEW_REPORTS)
+    rita, rolf = person("rita", *may), person("rolf", *may)
+    till, printer = enrolled("till"), enrolled("printer")
+    made = {
+        "rita at the till": service.open_session(rita.pk, till, "shell").id,
+        "files to the till": service.open_session(rita.pk, till, "files").id,
+        "rolf at the printer": service.open_session(rolf.pk, printer, "shell").id,
+        "long ago": service.open_session(rolf.pk, till, "shell").id,
+    }
+    stories.SessionReport.objects.filter(pk=made["long ago"]).update(opened_at=T0)
+    service.end_session(made["rolf at the printer"], "console")
+    client = browser(rita)
+    for query, names in {
+        "": set(made),
+        "?rep=ROL": {"rolf at the printer", "long ago"},
+        "?computer=print": {"rolf at the printer"},
+        "?kind=files": {"files to the till"},
+        "?state=ended": {"rolf at the printer"},
+        "?state=going-on&rep=rolf": {"long ago"},
+        "?since=2026-11-24&until=2026-11-24": {"long ago"},
+        "?until=2026-11-23": set(),
+        f"?search={made['long ago'][:10]}": {"long ago"},
+        "?search=rita&kind=shell": {"rita at the till"},
+    }.items():
+        expected = {made[name] for name in names}
+        listed = client.get(f"/login/reports/sessions{query}")
+        assert {row.id for row in listed.context["rows"]} == expected, query
+        rows = csv.DictReader(io.StringIO(body_of(client.get(f"/login/reports/sessions.csv{query}")).decode()))
+        assert {row["id"] for row in rows} == expected, query
+        told = json.loads(body_of(client.get(f"/login/reports/sessions.json{query}")))["sessions"]
+        assert {one["id"] for one in told} == expected, query
+        for link in ("sessions.csv", "sessions.json"):
+            assert (f"/login/reports/{link}?" in listed.text) == bool(query), "the exports are of what is shown"
+    wrong = client.get("/login/reports/sessions?since=yesterday")
+    assert wrong.status_code == 200 and "Enter a valid date." in wrong.text and not wrong.context["rows"]
+    assert client.get("/login/reports/sessions.csv?since=yesterday").status_code == 400
+    assert client.get("/login/reports/sessions.json?state=asleep").status_code == 400
+
+
+@pytest.mark.req("S2")
+def test_what_was_searched_for_is_kept_from_page_to_page(
+    browser: Callable[..., Client], rita: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("staffetta.site.support.views.PAGE", 2)
+    client_id = enrolled("till")
+    made = [service.open_session(rita.pk, client_id, "shell").id for _ in range(5)]
+    service.open_session(rita.pk, client_id, "files")
+    client, address, seen = browser(rita), "/login/reports/sessions?kind=shell&rep=rita", []
+    while address:
+        page = client.get(address)
+        seen += [row.id for row in page.context["rows"]]
+        found = re.search(r'rel="next" href="([^"]+)"', page.text)
+        address = f"/login/reports/sessions{unescape(found[1])}" if found else ""
+    assert seen == list(reversed(made)), "newest first, each once, and none of the other kind"
+
+
+@pytest.mark.req("S2")
+def test_an_empty_list_says_what_to_do(browser: Callable[..., Client], rita: Account) -> None:
+    client = browser(rita)
+    assert "There has been no session yet." in client.get("/login/reports/sessions").text
+    assert "No session matches." in client.get("/login/reports/sessions?rep=nobody").text
+
+
+def test_a_list_of_many_asks_the_database_as_often_as_one_of_few(
+    rita: Account, django_assert_num_queries: Callable[[int], AbstractContextManager[object]]
+) -> None:
+    client_id = enrolled("till")
+    for _ in range(3):
+        service.end_session(service.open_session(rita.pk, client_id, "shell").id, "console")
+    with django_assert_num_queries(2):
+        stories.list_sessions(limit=50)
+    with django_assert_num_queries(3):
+        list(stories.list_stories())
+
+
+PLACE = Place("a", "1", "site-1", "1.0")
+
+
+@pytest.mark.req("S2")
+@pytest.mark.parametrize(
+    ("now", "gone", "expected"),
+    [
+        (PLACE, True, Cause.NETWORK),
+        (PLACE, False, Cause.RENEWED),
+        (Place("a", "2", "site-1", "1.0"), True, Cause.RESTART),
+        (Place("a", "2", "site-2", "1.0"), False, Cause.RESTART),
+        (Place("a", "2", "site-2", "1.1"), False, Cause.UPDATE),
+        (Place("b", "9", "site-2", "1.1"), True, Cause.OTHER_APPLIANCE),
+        (Place("b", "9", "site-1", "1.0"), False, Cause.OTHER_APPLIANCE),
+    ],
+)
+def test_why_an_end_attached_again(now: Place, gone: bool, expected: Cause) -> None:
+    assert cause_of(PLACE, now, gone=gone) is expected
+
+
+@pytest.mark.req("S2")
+def test_both_ends_that_move_are_two_resumes_and_one_of_the_console(session: str) -> None:
+    """What a console counts of itself (``make demo``) is the site's count for the console."""
+    for counter, generation in enumerate(("site-a", "site-b", "site-c"), 1):
+        _attach(session, "console", counter, generation)
+        _attach(session, "jump-client", counter, generation)
+    _attach(session, "jump-client", 4, "site-c")
+    story = stories.story(session)
+    assert story.resumes_by_end == {"console": 2, "jump-client": 3}
+    assert story.resumes == 5
 
 
 @pytest.mark.req("S2")
@@ -273,7 +392,7 @@ def test_the_list_is_exported_for_spreadsheets(browser: Callable[..., Client], p
     service.end_session(session, "console")
     answer = browser(rep).get("/login/reports/sessions.csv")
     assert answer["Content-Type"].startswith("text/csv")
-    rows = list(csv.DictReader(io.StringIO(answer.content.decode())))
+    rows = list(csv.DictReader(io.StringIO(body_of(answer).decode())))
     assert len(rows) == 1
     assert (rows[0]["id"], rows[0]["rep_name"], rows[0]["client_name"]) == (session, "rita", '\'=1+1, "x"')
     assert rows[0]["recorded"] == "yes" and rows[0]["longest_pause_ms"] == ""
@@ -307,7 +426,8 @@ def test_the_recording_is_joined_from_its_segments(
     assert header["title"] == "rita, till"
     assert "".join(text for _, kind, text in events if kind == "o") == "hello world"
     assert [text for _, kind, text in events if kind == "i"] == ["typed"]
-    assert "Download recording" in client.get(f"/login/reports/sessions/{session}").text
+    page = client.get(f"/login/reports/sessions/{session}").text
+    assert "Download recording" in page and "The session is going on." in page
 
     last = stories.SessionReport.objects.get(pk=session).segments.last()
     assert last is not None
@@ -316,7 +436,47 @@ def test_the_recording_is_joined_from_its_segments(
     header, *events = [json.loads(line) for line in body_of(answer).splitlines()]
     assert header["title"] == "rita, till (1 of 2 segments missing or damaged)"
     assert events
+    assert header["remarks"] == ["1 of 2 segments missing or damaged"]
     assert client.get("/login/reports/sessions/unknown/recording.cast").status_code == 404
+
+
+@pytest.mark.req("S2")
+def test_a_page_without_a_recording_says_why(browser: Callable[..., Client], rita: Account, session: str) -> None:
+    client = browser(rita)
+
+    def said(session: str) -> str:
+        answer = client.get(f"/login/reports/sessions/{session}")
+        assert "wasm" not in answer["Content-Security-Policy"]
+        assert "Download recording" not in answer.text
+        return answer.text
+
+    assert "Nothing of the recording is stored yet." in said(session)
+    service.end_session(session, "console")
+    assert "Nothing is recorded: nothing was typed or shown" in said(session)
+    unrecorded = service.open_session(rita.pk, enrolled("other"), "shell", recorded=False).id
+    assert "This session was not recorded." in said(unrecorded)
+    files = service.open_session(rita.pk, enrolled("third"), "files").id
+    assert "Sessions that move files are never recorded" in said(files)
+
+
+@pytest.mark.req("S2")
+def test_a_long_recording_is_read_one_segment_at_a_time(rita: Account, session: str, tmp_path: Path) -> None:
+    """What a recording takes in memory does not grow with its length."""
+
+    def peak(segments: int, first: int) -> int:
+        for number in range(segments):
+            start = first + number * 60
+            text = os.urandom(8000).hex().encode()
+            _record(tmp_path / f"{start}", session, [(EndName.JUMP_CLIENT, start + n, text) for n in range(60)])
+        tracemalloc.start()
+        read = sum(len(line) for line in playback.asciicast_lines(session))
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert read > segments * 60 * 16000
+        return most
+
+    short = peak(2, 0)
+    assert peak(18, 120) < 2 * short
 
 
 @pytest.mark.req("S1", "S2")
@@ -337,6 +497,7 @@ def test_moved_files_are_in_the_story_and_on_the_page(
     client = browser(rep)
     page = client.get(f"/login/reports/sessions/{opened.id}").text
     assert "<b>prices" not in page and "&lt;b&gt;prices&lt;/b&gt;.csv" in page
+    assert page.count("stored on the remote computer, 1.5 MB") == 1, "told once, though both ends tell it"
     assert "to the remote computer" in page and "1.5 MB" in page and sha256.hex() in page and "/srv/prices.csv" in page
     assert "from the remote computer" in page and "no-such-file" in page
     assert "the ends do not agree" not in page

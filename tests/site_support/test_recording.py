@@ -8,14 +8,16 @@ import signal
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from staffetta.site.support import recording, segments
-from staffetta.site.support.recording import Gap
+from staffetta.site.support import segments
+from staffetta.site.support.recording import Gap, Recording, TimedFrame, asciicast
 from staffetta.site.support.segments import RecordedFrame, Recorder, RecordingFull, SegmentDamaged
 from staffetta.wire import frames, notes
 from staffetta.wire.messages import EndName
@@ -189,6 +191,22 @@ def test_a_damaged_segment_is_told_and_never_half_read(tail: bytes, place: int, 
 # -- joining -----------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Joined:
+    """All that a recording says, once it is in memory."""
+
+    began: int
+    frames: list[TimedFrame]
+    gaps: tuple[Gap, ...]
+    conflicts: int
+
+
+def join(recorded: Iterable[RecordedFrame]) -> Joined:
+    with Recording() as joined:
+        joined.add(recorded)
+        return Joined(joined.began, list(joined.frames()), joined.gaps, joined.conflicts)
+
+
 @st.composite
 def histories(draw: st.DrawFn) -> tuple[list[RecordedFrame], list[list[RecordedFrame]]]:
     """The frames of a session, and what several generations recorded of them, replays and overlaps and all."""
@@ -214,7 +232,7 @@ def test_the_union_of_any_generations_has_every_frame_once_and_in_order(
     history: tuple[list[RecordedFrame], list[list[RecordedFrame]]],
 ) -> None:
     everything, generations = history
-    joined = recording.join(found for generation in generations for found in generation)
+    joined = join(found for generation in generations for found in generation)
     assert sorted((f.end, f.data.channel, f.data.sequence) for f in joined.frames) == sorted(
         (f.end, f.data.channel, f.data.sequence) for f in everything
     )
@@ -227,7 +245,7 @@ def test_the_union_of_any_generations_has_every_frame_once_and_in_order(
 
 
 def test_the_ends_own_times_count_and_a_replay_does_not_shift_them() -> None:
-    joined = recording.join(
+    joined = join(
         [
             frame(CONSOLE, 0, 1_000_000, b"l", delay=20_000),
             frame(CONSOLE, 1, 1_250_000, b"s", delay=900_000),  # held up by a resume
@@ -240,7 +258,7 @@ def test_the_ends_own_times_count_and_a_replay_does_not_shift_them() -> None:
 
 
 def test_what_is_missing_and_what_disagrees_is_told() -> None:
-    joined = recording.join(
+    joined = join(
         [
             frame(CLIENT, 2, 20, b"c"),
             frame(CLIENT, 5, 50, b"f"),
@@ -251,10 +269,43 @@ def test_what_is_missing_and_what_disagrees_is_told() -> None:
     assert joined.gaps == (Gap(CLIENT, 1, 0, 1), Gap(CLIENT, 1, 3, 4))
     assert joined.conflicts == 1
     assert [f.data.payload for f in joined.frames if f.end is CONSOLE] == [b"first"]
+    assert [(f.data.sequence, f.missing) for f in joined.frames if f.end is CLIENT] == [(2, 2), (5, 2)]
+
+
+@pytest.mark.req("S2")
+def test_where_something_is_missing_the_recording_says_so() -> None:
+    _, events = cast(
+        frame(CLIENT, 0, 0, b"a"),
+        frame(CLIENT, 2, 2_000_000, b"c"),
+        frame(CONSOLE, 3, 3_000_000, b"k"),
+        frame(CONSOLE, 4, 3_500_000, b"no note", channel=0),
+    )
+    assert [event for event in events if event[1] == "m"] == [
+        [2.0, "m", "1 piece of what the computer showed is missing"],
+        [3.0, "m", "3 pieces of what was typed are missing"],
+    ]
+    assert [event[1] for event in events] == ["o", "m", "o", "m", "i"]
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3), st.integers(0, 9), st.integers(0, 9)), max_size=30))
+def test_whatever_arrives_in_whatever_order_the_frame_that_arrived_first_is_kept(
+    told: list[tuple[int, int, int, int]],
+) -> None:
+    everything = [frame(CLIENT, seq, at, b"%d" % word, delay=delay) for word, seq, at, delay in told]
+    joined = join(everything)
+    for kept in joined.frames:
+        rivals = [one for one in everything if one.data.sequence == kept.data.sequence]
+        assert min(rivals, key=lambda one: one.arrived).data == kept.data
+    expected = sum(len({one.data for one in everything if one.data.sequence == n}) - 1 for n in {t[1] for t in told})
+    assert joined.conflicts == expected
+    assert [f.at for f in joined.frames] == sorted(f.at for f in joined.frames)
+    assert [f.data.sequence for f in joined.frames] == sorted({t[1] for t in told})
 
 
 def cast(*recorded: RecordedFrame) -> tuple[dict[str, object], list[list[object]]]:
-    lines = [json.loads(line) for line in recording.asciicast(recording.join(recorded), 100, 30, "Front desk")]
+    with Recording() as joined:
+        joined.add(recorded)
+        lines = [json.loads(line) for line in asciicast(joined, 100, 30, "Front desk")]
     return lines[0], lines[1:]
 
 

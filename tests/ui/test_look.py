@@ -1,7 +1,7 @@
 """The common look: strict headers, static files by hash, access marks, filters."""
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -79,10 +79,15 @@ def test_only_static_files_are_served(client: Client, wrong: str) -> None:
 
 def test_what_is_vendored_is_whole_and_carries_its_licences() -> None:
     licences = asset("ui/vendor/LICENSES.txt").content.decode()
-    for name in ("tabler.min.css", "htmx.min.js", "Permission is hereby granted"):
+    for name in (
+        "tabler.min.css", "htmx.min.js", "Permission is hereby granted",
+        "asciinema-player.min.js", "asciinema-player.css", "Apache License", "Ryan Carniato",
+    ):  # fmt: skip
         assert name in licences
     assert b"sourceMappingURL" not in asset("ui/vendor/tabler.min.css").content
     assert b"@import" not in asset("ui/vendor/tabler.min.css").content
+    assert b"AsciinemaPlayer" in asset("ui/vendor/asciinema-player.min.js").content
+    assert b"url(" not in asset("ui/vendor/asciinema-player.css").content
 
 
 def test_a_view_without_a_mark_is_found() -> None:
@@ -137,3 +142,9 @@ def test_sizes(count: int | None, shown: str) -> None:
 def test_durations(value: timedelta | float | None, shown: str) -> None:
     assert duration(value) == shown
     assert moment(None) == "-"
+
+
+@pytest.mark.req("U6")
+def test_a_moment_is_a_time_element_that_names_its_zone() -> None:
+    at = datetime(2026, 11, 24, 5, 48, 15, 999, tzinfo=UTC)
+    assert moment(at) == '<time datetime="2026-11-24T05:48:15+00:00">2026-11-24 05:48:15 UTC</time>'

@@ -53,7 +53,9 @@ def judge(report: Report, *, expected: str, kills: bool) -> list[str]:
     problems += _seen_too_little(report)
     for session in report.sessions:
         name = _called(session)
-        if expected == "upgraded" and (session["resumed"] < 1 or len(set(session["generations"])) < 2):
+        # With kills the files are small, and the one swing may fall between two of them.
+        met = session["resumed"] >= 1 and len(set(session["generations"])) >= 2
+        if expected == "upgraded" and not met and not (kills and session["kind"] == "files"):
             problems.append(f"{name} was never resumed by a newer server generation")
         if session.get("recording") not in (None, "complete"):
             problems.append(f"the recording of {name} is {session['recording']}")

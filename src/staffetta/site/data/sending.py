@@ -5,7 +5,8 @@ do the reading in a thread.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+import tempfile
+from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -27,6 +28,18 @@ def stored_file(path: Path, name: str, content_type: str = "application/octet-st
 def pieces(made: Iterator[bytes], name: str, content_type: str) -> StreamingHttpResponse:
     """Answer with bytes that ``made`` yields, for saving under ``name``."""
     return _download(_one_by_one(made), name, content_type)
+
+
+def made_now(made: Iterable[bytes], name: str, content_type: str) -> StreamingHttpResponse:
+    """Answer with bytes that are all made before this returns (they come from the database), kept on the disk."""
+    file = tempfile.TemporaryFile()  # noqa: SIM115 -- closed, and so removed, when the answer is
+    for piece in made:
+        file.write(piece)
+    size = file.tell()
+    file.seek(0)
+    answer = _download(_reading(file), name, content_type)
+    answer.headers["Content-Length"] = str(size)
+    return answer
 
 
 def _download(body: AsyncIterator[bytes], name: str, content_type: str) -> StreamingHttpResponse:

@@ -52,3 +52,11 @@ class BadAttach(SupportError, InvalidInput):
     code = "bad-attach"
     http_status = InvalidInput.http_status
     exit_status = InvalidInput.exit_status
+
+
+class BadSearch(SupportError, InvalidInput):
+    """What is searched for cannot be read: a day that is none, a kind or a state that no session has."""
+
+    code = "bad-search"
+    http_status = InvalidInput.http_status
+    exit_status = InvalidInput.exit_status

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any, Final
@@ -44,12 +45,21 @@ def story_json(story: SessionStory) -> dict[str, Any]:
         "recorded_bytes": one.recorded_bytes,
         "attaches": one.attaches,
         "resumes": story.resumes,
+        "resumes_by_end": dict(story.resumes_by_end),
         "longest_pause_ms": one.longest_pause_ms,
         "generations": list(story.generations),
         "counters": dict(story.counters),
         "transfers": [_transfer_json(transfer) for transfer in story.transfers],
         "story": [_event_json(event) for event in story.events],
     }
+
+
+def json_pieces(told: Iterable[SessionStory]) -> Iterator[bytes]:
+    """Yield sessions as one JSON object, ``{"sessions": [...]}``, session by session."""
+    yield b'{"sessions": ['
+    for number, story in enumerate(told):
+        yield (b", " if number else b"") + json.dumps(story_json(story)).encode()
+    yield b"]}"
 
 
 def csv_pieces(summaries: Iterable[SessionSummary]) -> Iterator[bytes]:
@@ -72,6 +82,7 @@ def _event_json(event: StoryEvent) -> dict[str, Any]:
             "generation": event.generation,
             "version": event.version,
             "pause_ms": event.pause_ms,
+            "cause": event.cause,
         }
     if event.event == "detached":
         told["counter"] = event.counter

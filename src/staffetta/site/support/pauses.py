@@ -1,4 +1,8 @@
-"""Pure: how long an end was away before it attached again, as far as the site can tell.
+"""Pure: how long an end was away before it attached again, as far as the site can tell, and why.
+
+What is counted here is an end's connection. How long what a person types is held is the console's to tell (its
+``pause_ms``): from the last sign of life until the far end has caught up, also when an end attaches at the new place
+before it lets go of the old one, which is no pause here.
 
 - The connection's end was seen: from then on.
 - The same process still holds the older connection, or another generation does that lives (the end moved: it attaches
@@ -10,6 +14,28 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
+
+
+class Cause(StrEnum):
+    """Why an end attached again."""
+
+    OTHER_APPLIANCE = "other-appliance"
+    UPDATE = "update"
+    RESTART = "restart"
+    NETWORK = "network"
+    RENEWED = "renewed"
+    """At the same place, which had not seen the older connection go."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an end was attached: at which appliance, in which process, of which generation and version of the site."""
+
+    origin: str
+    incarnation: str
+    generation: str
+    version: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +60,17 @@ def pause_before(before: Before | None, holder: str, generation: str, at: dateti
     if before.generation != generation:
         return None if before.last_beat is None else 0
     return None if before.last_beat is None else _milliseconds(at - before.last_beat)
+
+
+def cause_of(before: Place, now: Place, *, gone: bool) -> Cause:
+    """Return why an end came from one place to another; ``gone``: its older connection had been seen to end."""
+    if before.origin != now.origin:
+        return Cause.OTHER_APPLIANCE
+    if before.version != now.version:
+        return Cause.UPDATE
+    if (before.generation, before.incarnation) != (now.generation, now.incarnation):
+        return Cause.RESTART
+    return Cause.NETWORK if gone else Cause.RENEWED
 
 
 def _milliseconds(length: timedelta) -> int:

@@ -1,4 +1,7 @@
-"""A session's recording for playing back: its segments' blobs joined into one asciicast v2 file, line by line."""
+"""A session's recording for playing back: its segments' blobs joined into one asciicast v2 file, line by line.
+
+However long it is, one segment at a time is in memory.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,11 +12,12 @@ from django.utils.translation import gettext as _
 from staffetta.kernel.log import get_logger
 from staffetta.site.data import blobs
 from staffetta.site.data.errors import BlobMissing
+from staffetta.site.data.models import Blob
 from staffetta.site.support.errors import SessionUnknown
-from staffetta.site.support.models import SessionReport
-from staffetta.site.support.recording import asciicast, join
-from staffetta.site.support.segments import RecordedFrame, SegmentDamaged, read_segment
-from staffetta.wire.messages import ShellOptions
+from staffetta.site.support.models import SessionReport, SessionSegment
+from staffetta.site.support.recording import Recording, asciicast
+from staffetta.site.support.segments import SegmentDamaged, read_segment
+from staffetta.wire.messages import Channel, ShellOptions
 
 _log = get_logger(__name__)
 
@@ -34,20 +38,28 @@ def asciicast_lines(session_id: str) -> Iterator[bytes]:
     return _lines(f"{report.rep_name}, {report.client_name}", files)
 
 
+def count_absent(session_id: str) -> int:
+    """Return how many of a session's segments are in the records but not among the bytes of this appliance (yet)."""
+    here = Blob.objects.values("sha256")
+    return SessionSegment.objects.filter(report_id=session_id).exclude(sha256__in=here).count()
+
+
 def _lines(title: str, files: tuple[Path | None, ...]) -> Iterator[bytes]:
-    recorded: list[RecordedFrame] = []
-    left_out = 0
-    for file in files:
-        try:
-            recorded.extend(read_segment(file.read_bytes())[1] if file is not None else ())
-            left_out += file is None
-        except (FileNotFoundError, SegmentDamaged):
-            left_out += 1
-            _log.exception("a segment is left out of a recording", extra={"segment": str(file)})
-    if left_out:
-        title += f" ({left_out} of {len(files)} segments missing or damaged)"
-    for line in asciicast(join(recorded), START.columns, START.rows, title):
-        yield line.encode()
+    with Recording() as recording:
+        left_out = 0
+        for file in files:
+            try:
+                recording.add(read_segment(file.read_bytes())[1] if file is not None else ())
+                left_out += file is None
+            except (FileNotFoundError, SegmentDamaged):
+                left_out += 1
+                _log.exception("a segment is left out of a recording", extra={"segment": str(file)})
+        remarks = (f"{left_out} of {len(files)} segments missing or damaged",) if left_out else ()
+        gaps = sum(gap.channel == Channel.SHELL for gap in recording.gaps)
+        if said := (*remarks, *((f"{gaps} gap{'s' if gaps > 1 else ''}",) if gaps else ())):
+            title += f" ({', '.join(said)})"
+        for line in asciicast(recording, START.columns, START.rows, title, remarks):
+            yield line.encode()
 
 
 def _file(sha256: str) -> Path | None:

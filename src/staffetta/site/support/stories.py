@@ -1,15 +1,21 @@
 """Reading reports: the list of sessions, and one session's story with what can be counted in it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from itertools import islice
+from typing import Any, Final
 
 from django.db.models import Count, Max, OuterRef, Prefetch, Q, QuerySet, Subquery, Sum
 from django.utils.translation import gettext as _
 
 from staffetta.site.support.errors import SessionUnknown
 from staffetta.site.support.models import SessionEvent, SessionReport, SessionSegment, SessionTransfer
+from staffetta.site.support.pauses import Cause, Place, cause_of
+from staffetta.site.support.wanted import Wanted
+
+AT_ONCE: Final = 200
+"""Sessions whose events are read in one question."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +43,11 @@ class StoryTransfer:
 
 @dataclass(frozen=True, slots=True)
 class StoryEvent:
-    """One thing that happened: ``opened``, ``taken-up``, ``attached``, ``detached``, ``transferred`` or ``ended``."""
+    """One thing that happened: ``opened``, ``taken-up``, ``attached``, ``detached``, ``transferred`` or ``ended``.
+
+    ``cause``: why an end attached again; None at its first attach. ``repeats``: the other end has told the same of this
+    transfer already.
+    """
 
     at: datetime
     event: str
@@ -48,6 +58,8 @@ class StoryEvent:
     pause_ms: int | None
     reason: str
     transfer: ToldTransfer | None = None
+    cause: Cause | None = None
+    repeats: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +99,16 @@ class SessionStory:
     counters: Mapping[str, int]
 
     @property
-    def resumes(self) -> int:
-        """How often an end attached again."""
+    def resumes_by_end(self) -> Mapping[str, int]:
+        """How often each end attached again, however that came about. The console's own count is that of the console:
+        how often it saw another connection take over."""
         ends = [event.end for event in self.events if event.event == "attached"]
-        return len(ends) - len(set(ends))
+        return {end: ends.count(end) - 1 for end in ("console", "jump-client") if end in ends}
+
+    @property
+    def resumes(self) -> int:
+        """How often an end attached again, both ends together: twice when both go over to another place."""
+        return sum(self.resumes_by_end.values())
 
     @property
     def transfers(self) -> tuple[StoryTransfer, ...]:
@@ -102,23 +120,27 @@ class SessionStory:
         return tuple(_joined(words) for words in told.values())
 
 
-def list_sessions(search: str = "", *, offset: int = 0, limit: int | None = None) -> tuple[SessionSummary, ...]:
-    """Return sessions, newest first; ``search`` matches part of the rep's or client's name, or begins the id."""
+def list_sessions(
+    wanted: Wanted | None = None, *, offset: int = 0, limit: int | None = None
+) -> tuple[SessionSummary, ...]:
+    """Return the sessions that match, newest first."""
     end = None if limit is None else offset + limit
-    return tuple(_summary(row) for row in _counted(_matching(search)).order_by("-opened_at", "id")[offset:end])
+    return tuple(_summary(row) for row in _in_full(_matching(wanted)[offset:end].iterator(), _counted))
 
 
-def count_sessions(search: str = "") -> int:
+def count_sessions(wanted: Wanted | None = None) -> int:
     """Return how many sessions ``list_sessions`` would find in all."""
-    return _matching(search).count()
+    return SessionReport.objects.filter((wanted or Wanted()).matching()).count()
 
 
-def list_stories(search: str = "") -> Iterator[SessionStory]:
-    """Yield sessions with their stories, newest first, for exports."""
-    rows = _counted(_matching(search)).order_by("-opened_at", "id")
-    rows = rows.prefetch_related(Prefetch("events", SessionEvent.objects.select_related("transfer")))
-    for row in rows.iterator(chunk_size=200):
-        yield _story(row)
+def each_session(wanted: Wanted | None = None) -> Iterator[SessionSummary]:
+    """Yield the sessions that match, newest first, however many there are."""
+    return (_summary(row) for row in _in_full(_matching(wanted).iterator(), _counted))
+
+
+def list_stories(wanted: Wanted | None = None) -> Iterator[SessionStory]:
+    """Yield the sessions that match with their stories, newest first, for exports."""
+    return (_story(row) for row in _in_full(_matching(wanted).iterator(), _with_events))
 
 
 def story(session_id: str) -> SessionStory:
@@ -129,13 +151,22 @@ def story(session_id: str) -> SessionStory:
     return _story(row)
 
 
-def _matching(search: str) -> "QuerySet[SessionReport]":
-    words = search.strip()
-    if not words:
-        return SessionReport.objects.all()
-    return SessionReport.objects.filter(
-        Q(rep_name__icontains=words) | Q(client_name__icontains=words) | Q(pk__startswith=words)
-    )
+def _matching(wanted: Wanted | None) -> "QuerySet[SessionReport, str]":
+    """The ids of the sessions that match, newest first."""
+    found = SessionReport.objects.filter((wanted or Wanted()).matching())
+    return found.order_by("-opened_at", "id").values_list("pk", flat=True)
+
+
+def _in_full(ids: Iterable[str], more: Callable[["QuerySet[SessionReport]"], Iterable[Any]]) -> Iterator[Any]:
+    """The rows of these sessions in the same order, with ``more``: what is counted is counted of few at a time."""
+    left = iter(ids)
+    while some := list(islice(left, AT_ONCE)):
+        rows = {row.pk: row for row in more(SessionReport.objects.filter(pk__in=some))}
+        yield from (rows[pk] for pk in some if pk in rows)
+
+
+def _with_events(rows: "QuerySet[SessionReport]") -> "QuerySet[SessionReport]":
+    return _counted(rows).prefetch_related(Prefetch("events", SessionEvent.objects.select_related("transfer")))
 
 
 def _counted(rows: "QuerySet[SessionReport]") -> "QuerySet[SessionReport]":
@@ -170,26 +201,46 @@ def _summary(row: Any) -> SessionSummary:
 
 
 def _story(row: SessionReport) -> SessionStory:
-    told = tuple(
-        StoryEvent(
-            one.at,
-            one.event,
-            one.end,
-            one.counter,
-            one.generation,
-            one.version,
-            one.pause_ms,
-            one.reason,
-            _told(getattr(one, "transfer", None)),
-        )
-        for one in _events(row)
-    )
+    told = tuple(_told_in_order(_events(row)))
     counters: dict[str, int] = {}
     for one in told:
         if one.event == "attached" and one.counter is not None:
             counters[one.end] = max(one.counter, counters.get(one.end, 0))
     generations = tuple(dict.fromkeys(one.generation for one in told if one.generation))
     return SessionStory(_summary(row), told, generations, counters)
+
+
+def _told_in_order(events: Iterable[SessionEvent]) -> Iterator[StoryEvent]:
+    """The events, with what follows from those before them: causes, and transfers that are told a second time."""
+    places: dict[str, Place] = {}
+    gone: set[str] = set()
+    transfers: dict[int, ToldTransfer] = {}
+    for one in events:
+        cause, transfer, repeats = None, _told(getattr(one, "transfer", None)), False
+        if one.event == "attached":
+            place = Place(one.origin, one.incarnation, one.generation, one.version)
+            if one.end in places:
+                cause = cause_of(places[one.end], place, gone=one.end in gone)
+            places[one.end] = place
+            gone.discard(one.end)
+        elif one.event == "detached":
+            gone.add(one.end)
+        elif transfer is not None:
+            known = transfers.setdefault(transfer.channel, transfer)
+            repeats = known is not transfer and _same(known, transfer)
+        yield StoryEvent(
+            at=one.at,
+            event=one.event,
+            end=one.end,
+            counter=one.counter,
+            generation=one.generation,
+            version=one.version,
+            pause_ms=one.pause_ms,
+            reason=one.reason,
+            transfer=transfer,
+            cause=cause,
+            repeats=repeats,
+        )
 
 
 def _events(row: SessionReport) -> "QuerySet[SessionEvent]":

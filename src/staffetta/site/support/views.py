@@ -10,6 +10,8 @@ from django.views.decorators.http import require_safe
 from staffetta.site.accounts.permissions import Allowed
 from staffetta.site.data import sending
 from staffetta.site.support import exports, playback, stories
+from staffetta.site.support.forms import WantedForm
+from staffetta.ui.headers import POLICY_WITH_WEBASSEMBLY
 from staffetta.ui.signin.access import needs
 
 PAGE: Final = 50
@@ -18,26 +20,35 @@ PAGE: Final = 50
 @needs(Allowed.VIEW_REPORTS.full)
 @require_safe
 def sessions(request: HttpRequest) -> HttpResponse:
-    """The sessions, newest first."""
-    search = request.GET.get("search", "")[:200]
-    page = Paginator(range(stories.count_sessions(search)), PAGE).get_page(request.GET.get("page"))
-    rows = stories.list_sessions(search, offset=max(0, page.start_index() - 1), limit=PAGE)
-    return render(request, "support/sessions.html", {"rows": rows, "page": page, "search": search})
+    """The sessions that the address asks for, newest first."""
+    form = WantedForm(request.GET)
+    wanted = form.wanted() if form.is_valid() else None
+    # One more question for how many there are: none when the fields cannot be read.
+    page = Paginator(range(stories.count_sessions(wanted) if wanted else 0), PAGE).get_page(request.GET.get("page"))
+    rows = stories.list_sessions(wanted, offset=max(0, page.start_index() - 1), limit=PAGE) if wanted else ()
+    shown = {"rows": rows, "page": page, "form": form, "query": wanted.query if wanted else ""}
+    return render(request, "support/sessions.html", shown)
 
 
 @needs(Allowed.VIEW_REPORTS.full)
 @require_safe
 def session(request: HttpRequest, session_id: str) -> HttpResponse:
-    """One session's story."""
-    return render(request, "support/session.html", {"story": stories.story(session_id)})
+    """One session's story, and its recording to play."""
+    told = stories.story(session_id)
+    absent = playback.count_absent(session_id) if told.summary.segments else 0
+    answer = render(request, "support/session.html", {"story": told, "absent": absent})
+    if told.summary.segments:
+        # The player's terminal is WebAssembly; no other page may compile any.
+        answer.headers["Content-Security-Policy"] = POLICY_WITH_WEBASSEMBLY
+    return answer
 
 
 @needs(Allowed.VIEW_REPORTS.full)
 @require_safe
-def sessions_json(request: HttpRequest) -> HttpResponse:
-    """All sessions with their stories, for programs."""
-    found = stories.list_stories(request.GET.get("search", "")[:200])
-    return JsonResponse({"sessions": [exports.story_json(story) for story in found]})
+def sessions_json(request: HttpRequest) -> HttpResponseBase:
+    """The same sessions with their stories, for programs."""
+    found = stories.list_stories(WantedForm(request.GET).wanted())
+    return sending.made_now(exports.json_pieces(found), "sessions.json", "application/json")
 
 
 @needs(Allowed.VIEW_REPORTS.full)
@@ -51,12 +62,8 @@ def session_json(request: HttpRequest, session_id: str) -> HttpResponse:
 @require_safe
 def sessions_csv(request: HttpRequest) -> HttpResponseBase:
     """The list for a spreadsheet."""
-    found = stories.list_sessions(request.GET.get("search", "")[:200])
-    return HttpResponse(
-        b"".join(exports.csv_pieces(found)),
-        content_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": 'attachment; filename="sessions.csv"'},
-    )
+    found = stories.each_session(WantedForm(request.GET).wanted())
+    return sending.made_now(exports.csv_pieces(found), "sessions.csv", "text/csv; charset=utf-8")
 
 
 @needs(Allowed.VIEW_REPORTS.full)

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from django import template
 from django.utils import timezone
 from django.utils.formats import date_format
+from django.utils.html import format_html
 from django.utils.translation import gettext as _
 
 from staffetta.ui.static_files import asset_url
@@ -30,11 +31,15 @@ def size(count: int | None) -> str:
 
 @register.filter
 def moment(value: datetime | None) -> str:
-    """A point in time with its zone, to the second: `2026-11-24 05:48:15 UTC` (U6). A hyphen for None."""
+    """A point in time with its zone, to the second: `2026-11-24 05:48:15 UTC` (U6). A hyphen for None.
+
+    It is a `time` element, whose text `ui/times.js` turns into the reader's own zone.
+    """
     if value is None:
         return "-"
     local = timezone.localtime(value)
-    return f"{date_format(local, 'Y-m-d H:i:s')} {local.tzname()}"
+    text = f"{date_format(local, 'Y-m-d H:i:s')} {local.tzname()}"
+    return format_html('<time datetime="{}">{}</time>', local.isoformat(timespec="seconds"), text)
 
 
 @register.filter

@@ -1,0 +1,65 @@
+"""Words of a session's story: how long a pause was, why an end attached again, and who ended the session."""
+
+from typing import Final
+
+from django import template
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from staffetta.site.support.pauses import Cause
+from staffetta.site.support.service import SILENT
+from staffetta.site.support.stories import SessionSummary, StoryEvent
+from staffetta.ui.templatetags.ui import duration
+
+register = template.Library()
+
+ENDINGS: Final[dict[str, Promise]] = {
+    "console": gettext_lazy("by the representative, at the console"),
+    "ended by the console": gettext_lazy("by the representative, at the console"),
+    "the console has ended the session": gettext_lazy("by the representative, at the console"),
+    "the console's terminal is gone": gettext_lazy("by the console, whose window was closed"),
+    "jump-client": gettext_lazy("by the Jump Client"),
+    "ended by the jump-client": gettext_lazy("by the Jump Client"),
+    "the Jump Client has ended the session": gettext_lazy("by the Jump Client"),
+    "exit": gettext_lazy("by the remote shell, which was left"),
+    SILENT: gettext_lazy("by the site: both ends had been gone for six minutes"),
+    "recording-stopped": gettext_lazy("by the site: there was no room for the recording"),
+    "positions-lost": gettext_lazy("by an end that no longer knew what had arrived"),
+}
+"""What the ends and the relay give as a reason; another reason is shown as it was given."""
+
+CAUSES: Final[dict[Cause, Promise]] = {
+    Cause.OTHER_APPLIANCE: gettext_lazy("move to the other appliance"),
+    Cause.UPDATE: gettext_lazy("update of the site"),
+    Cause.RESTART: gettext_lazy("restart of the site"),
+    Cause.NETWORK: gettext_lazy("network"),
+    Cause.RENEWED: gettext_lazy("connection renewed"),
+}
+
+
+@register.filter
+def pause(milliseconds: int | None) -> str:
+    """A pause of an end's connection for people: `none`, `250 ms`, `1.5 s`; a dash when it is not known."""
+    if milliseconds is None:
+        return "-"
+    if milliseconds == 0:
+        return _("none")
+    return _("%(count)d ms") % {"count": milliseconds} if milliseconds < 1000 else duration(milliseconds / 1000)
+
+
+@register.filter
+def cause(event: StoryEvent) -> str:
+    """Why an end attached again, with the version it went to where the site was updated."""
+    if event.cause is None:
+        return ""
+    words = str(CAUSES[event.cause])
+    if event.cause is Cause.UPDATE:
+        return _("%(cause)s to %(version)s") % {"cause": words, "version": event.version}
+    return words
+
+
+@register.filter
+def ending(summary: SessionSummary) -> str:
+    """By whom, or why, a session was ended."""
+    return str(ENDINGS.get(summary.end_reason, summary.end_reason))
