@@ -43,6 +43,7 @@ class PresentConsole:
     public_key: bytes
     version: str
     connection: Connection
+    capabilities: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -52,6 +53,7 @@ class _Told:
     online: bool
     version: str = ""
     status: Mapping[str, str] = field(default_factory=dict)
+    address: str = ""
 
 
 class Presence:
@@ -87,7 +89,7 @@ class Presence:
         self._clients[client.id] = client
         if older is not None:
             older.connection.close(CloseCode.FENCED, "a newer connection came")
-        self._tell(client.id, _Told(True, client.version, client.status))
+        self._tell(client.id, _Told(True, client.version, client.status, client.connection.remote))
         for waiting in self._waiting.pop(client.id, ()):
             if not waiting.done():
                 waiting.set_result(client)
@@ -95,7 +97,7 @@ class Presence:
     def client_told(self, client: PresentClient, status: Mapping[str, str]) -> None:
         """A Jump Client that is connected here has said anew how it is; nothing if a newer connection counts."""
         if self._clients.get(client.id) is client:
-            self._tell(client.id, _Told(True, client.version, status))
+            self._tell(client.id, _Told(True, client.version, status, client.connection.remote))
 
     def client_left(self, client: PresentClient) -> None:
         """A Jump Client's connection has ended; nothing if a newer one has taken its place."""
@@ -184,4 +186,4 @@ class Presence:
 def _touch(told: tuple[tuple[str, _Told], ...]) -> None:
     with transaction.atomic():
         for client_id, what in told:
-            fleet.touch_online(client_id, what.online, what.version, dict(what.status))
+            fleet.touch_online(client_id, what.online, what.version, dict(what.status), what.address)
