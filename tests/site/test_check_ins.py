@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from django.test import Client
-
 from own_site import enrolled
+
 from staffetta.kernel.clock import utc_now
 from staffetta.site.accounts.models import Account
 from staffetta.site.accounts.permissions import Allowed
@@ -75,8 +75,15 @@ def test_what_a_client_says_of_its_interval_is_never_believed_beyond_a_day(secon
 
 @pytest.mark.parametrize(
     ("address", "port"),
-    [("local", "5832"), ("", "5832"), ("example.net", "5832"), ("192.0.2.7", "0"), ("192.0.2.7", "65536")]
-    + [("192.0.2.7", None), ("192.0.2.7", "22 ")],
+    [
+        ("local", "5832"),
+        ("", "5832"),
+        ("example.net", "5832"),
+        ("192.0.2.7", "0"),
+        ("192.0.2.7", "65536"),
+        ("192.0.2.7", "22 "),
+        ("192.0.2.7", None),
+    ],
 )
 def test_nobody_is_called_at_a_place_that_is_none(address: str, port: str | None) -> None:
     assert check_ins.wake_place(address, {"wake_port": port}) is None
