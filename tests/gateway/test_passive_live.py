@@ -1,4 +1,4 @@
-"""Passive Jump Clients as real processes, against real gateways: come at start, woken, told, when due, and gone again."""
+"""Passive Jump Clients as real processes at real gateways: they come at start, woken, told, when due, and go again."""
 
 import asyncio
 import json

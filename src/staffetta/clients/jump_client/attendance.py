@@ -179,10 +179,14 @@ class Attendance:
                     running.result()
                     return False
                 await self._listen()
-                missing = None if presence.online else (missing or time.monotonic())
+                if presence.online:
+                    missing = None
+                elif missing is None:
+                    missing = time.monotonic()
                 wait = None
                 if self.passive or self._habits.once:
                     if missing is not None and time.monotonic() - missing >= GIVE_UP_SECONDS and not self._sessions():
+                        self._call.clear()  # who has called would not be answered by the next attempt either
                         return False
                     left = self._may_leave_in()
                     if left <= 0.0 and presence.online:
