@@ -155,7 +155,7 @@ class Story(ABC):
         )
 
     def _passive_of(self, count: int) -> int:
-        """Return how many of so many Jump Clients are passive: the last ones; the first are those that are worked on."""
+        """Return how many of so many Jump Clients are passive: the last ones; the first are worked on."""
         return 0 if self.options.previous else min(self.passive, max(0, count - WORKED_ON))
 
     def broken_keystroke(self) -> str:
