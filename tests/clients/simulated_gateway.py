@@ -210,7 +210,7 @@ class Gateway:
         self.generation = generation
         self.version = version
         self.leaf = leaf
-        self.capabilities = ("shell", "files", "resume", "client-status")
+        self.capabilities = ("shell", "files", "resume", "client-status", "passive")
         self.ports: list[int] = []
         self._move: messages.Move | None = None
         self._deaf: set[int] = set()
@@ -439,6 +439,8 @@ class Gateway:
                 told = messages.parse(frame) if isinstance(frame, frames.Control) else None
                 if isinstance(told, messages.ClientStatus):
                     self.site.statuses.append((client.id, hello.version, dict(told.status)))
+                elif isinstance(told, messages.Rest):
+                    socket.close(CloseCode.MOVED, "rest")
         finally:
             if self._present.get(client.id) is socket:
                 del self._present[client.id]

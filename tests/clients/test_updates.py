@@ -9,6 +9,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pexpect
@@ -315,3 +316,60 @@ def test_a_full_disk_ends_neither_the_client_nor_its_sessions(
     computer.stop()
     computer.start()
     computer.wait_told("the new version", lambda version, _: version == NEW)
+
+
+@pytest.fixture
+def sleeper(site: Site, vendor: Vendor, tmp_path: Path) -> Iterator[Updated]:
+    """A computer with a passive client that checks in every few seconds and cannot be woken."""
+    made = Updated(
+        site, vendor, tmp_path, passive=True,
+        prove_seconds=8.0, check_in_hours=4 / 3600, linger_seconds=0.3, wake_port=0,
+    )  # fmt: skip
+    yield made
+    made.stop()
+
+
+def test_a_passive_client_follows_at_a_check_in_and_keeps_no_connection(
+    site: Site, gateway: Gateway, vendor: Vendor, sleeper: Updated
+) -> None:
+    answer = vendor.answer
+    site.answer_update = lambda question: replace(answer(question), retry_seconds=3600)
+    process = sleeper.start()
+    status = sleeper.wait_told("the old version", lambda version, _: version == OLD)
+    assert (status["mode"], status["check_in_seconds"]) == ("passive", "4") and "wake_port" not in status
+    wait_for("that it has gone", lambda: not site.run(gateway.online()))
+    asked = len(site.updates_asked)
+    assert asked == 1, "asked at its check-in"
+    vendor.hands_out(NEW)
+    assert sleeper.current == OLD
+    sleeper.wait_told("the new version", lambda version, told: version == NEW and "updated_at" in told)
+    wait_for("that it has gone again", lambda: not site.run(gateway.online()))
+    assert process.poll() is None and sleeper.current == NEW
+    assert sleeper.steps == [(step, NEW) for step in ("fetch", "staged", "flip", "started", "proven")]
+
+
+def test_a_passive_client_that_waits_for_its_turn_asks_without_a_connection(
+    site: Site, gateway: Gateway, vendor: Vendor, tmp_path: Path
+) -> None:
+    sleeper = Updated(site, vendor, tmp_path, passive=True, check_in_hours=10, linger_seconds=0.3, wake_port=0)
+    try:
+        vendor.held = True
+        vendor.hands_out(NEW)
+        sleeper.start()
+        sleeper.wait_told("the old version", lambda version, _: version == OLD)
+        wait_for("that it has gone", lambda: not site.run(gateway.online()))
+        asked = len(site.updates_asked)
+        wait_for("the question asked again", lambda: len(site.updates_asked) >= asked + 2, 20)
+        assert not site.run(gateway.online())
+        vendor.held = False
+        sleeper.wait_told("the new version", lambda version, told: version == NEW and "updated_at" in told)
+    finally:
+        sleeper.stop()
+
+
+@pytest.mark.req("U10")
+def test_a_passive_client_tells_at_once_of_a_version_that_failed(site: Site, vendor: Vendor, sleeper: Updated) -> None:
+    vendor.hands_out(NEW, UNREACHABLE)
+    process = sleeper.start()
+    sleeper.wait_told("the failure", lambda version, told: version == OLD and told.get("update_failed") == NEW)
+    assert process.poll() is None and sleeper.current == OLD

@@ -20,10 +20,13 @@ from typing import Any
 
 from clients.conftest import run
 from clients.simulated_gateway import Site, wait_for
+from staffetta.clients.installed import store_mode
+from staffetta.clients.state_directory import StateDirectory
 from staffetta.kernel.clock import utc_now
 from staffetta.packages import Kind
 from staffetta.site.fleet import rollout
 from staffetta.wire.enrolment import UpdateAction, UpdateAnswer, UpdateQuestion
+from staffetta.wire.messages import ClientMode
 from vendor.publisher import Publisher, interpreter
 
 RUN = (
@@ -91,7 +94,9 @@ class Vendor:
 class Updated:
     """A computer with an installed client; ``start`` is what its init system does."""
 
-    def __init__(self, site: Site, vendor: Vendor, folder: Path, name: str = "desk", **settings: float) -> None:
+    def __init__(
+        self, site: Site, vendor: Vendor, folder: Path, name: str = "desk", *, passive: bool = False, **settings: float
+    ) -> None:
         self.site = site
         self.state = folder / name
         root = folder / "root.json"
@@ -101,6 +106,8 @@ class Updated:
             text=f"{site.installer_token()}\n",
         )  # fmt: skip
         self.id = next(one.id for one in site.clients.values() if one.name == name)
+        if passive:
+            store_mode(StateDirectory(self.state), ClientMode.PASSIVE)
         lines = [f"{key} = {value}" for key, value in settings.items()]
         (self.state / "settings.toml").write_text("[clients]\n" + "\n".join(lines) + "\n")
         self.log = folder / f"{name}.log"

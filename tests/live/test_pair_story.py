@@ -40,6 +40,9 @@ def test_nobody_notices(told: Asynchronous) -> None:
     assert all(one.holds for one in bounds(report, expected="upgraded", kills=False))
     assert report.fleet is not None
     assert report.fleet["clients"] == report.fleet["updated"] == 8
+    assert (report.fleet["active"], report.fleet["passive"]) == (5, 3)
+    assert report.fleet["check_ins"] >= 2 * 3
+    assert any("instead of every 24 hours" in note for note in report.notes)
     assert 1 <= report.fleet["most_at_once"] <= report.fleet["limit"] == 3
 
 

@@ -255,7 +255,8 @@ def test_the_page_and_the_json_say_who_is_behind_and_what_failed(
     found = json.loads(client.get("/login/jump-clients.json").content)
     assert found["version"] == NEW and found["held"] == "a pair <upgrade>"
     assert found["counts"] == {
-        "clients": 5, "current": 1, "behind": 3, "never_seen": 1, "updating": 0, "failed": 1
+        "clients": 5, "current": 1, "behind": 3, "never_seen": 1, "updating": 0, "failed": 1,
+        "active": 5, "passive": 0, "not_seen_since_upgrade": 0,
     }  # fmt: skip
     states = {one["name"]: one["state"] for one in found["clients"]}
     assert states == {**{name: name for name in details}, "never seen": None}

@@ -16,7 +16,7 @@ from staffetta.clients.console.sitting import connect
 from staffetta.clients.console.terminal import Terminal
 from staffetta.clients.runtime.network import Network
 from staffetta.kernel.clock import utc_now
-from staffetta.wire.messages import ListedClient
+from staffetta.wire.messages import ClientMode, ListedClient
 
 HTTPS_PORT = 443
 
@@ -80,8 +80,7 @@ def list_command(as_json: bool, root: Path) -> None:
         return
     width = max((len(computer.name) for computer in computers), default=4)
     for computer in computers:
-        state = "online" if computer.online else f"last seen {computer.last_seen or 'never'}"
-        click.echo(f"{computer.name:<{width}}  {computer.version or '-':<10}  {state}  {computer.id}")
+        click.echo(f"{computer.name:<{width}}  {computer.version or '-':<10}  {_presence(computer)}  {computer.id}")
     if not computers:
         click.echo("No computer has a Jump Client yet.")
 
@@ -92,7 +91,10 @@ def list_command(as_json: bool, root: Path) -> None:
 @state_option
 @click.pass_context
 def connect_command(context: click.Context, client: str, events: Path | None, root: Path) -> None:
-    """Open a shell on CLIENT (name or id). Leave with Enter, ~ and a dot; else the status is the remote shell's."""
+    """Open a shell on CLIENT (name or id). Leave with Enter, ~ and a dot; else the status is the remote shell's.
+
+    A passive computer is woken; if that does not reach it, the session begins when it checks in, or Ctrl-C cancels.
+    """
     signed_in = account.load(root, utc_now())
     with EventFile(events) as event_file:
         status = asyncio.run(connect(signed_in, client, Terminal(), event_file))
@@ -163,7 +165,18 @@ def _row(computer: ListedClient) -> dict[str, object]:
         "version": computer.version,
         "platform": computer.platform,
         "last_seen": computer.last_seen,
+        "mode": computer.mode,
+        "next_check_in": computer.next_check_in,
     }
+
+
+def _presence(computer: ListedClient) -> str:
+    if computer.online:
+        return "online"
+    seen = f"last seen {computer.last_seen or 'never'}"
+    if computer.mode != ClientMode.PASSIVE:
+        return seen
+    return f"passive, {seen}, expected by {computer.next_check_in}" if computer.next_check_in else f"passive, {seen}"
 
 
 def _address(site: str) -> str:

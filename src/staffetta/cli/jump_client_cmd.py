@@ -1,6 +1,7 @@
-"""`staffetta jump-client`: put the unattended agent on this computer, enrol it, run it."""
+"""`staffetta jump-client`: put the unattended agent on this computer, enrol it, run it, let it check in."""
 
 import asyncio
+import os
 import shlex
 import socket
 import sys
@@ -8,10 +9,14 @@ from pathlib import Path
 
 import click
 
+from staffetta.clients import installed
 from staffetta.clients.enrolment import check_free, enrol, token_in
 from staffetta.clients.installation import install
+from staffetta.clients.jump_client.local_asking import NotCheckedIn, ask_running
 from staffetta.clients.running import run_jump_client
+from staffetta.clients.updating import starting
 from staffetta.kernel.clock import utc_now
+from staffetta.wire.messages import ClientMode
 
 state_option = click.option(
     "--state", "root", type=click.Path(path_type=Path), required=True, help="The client's own folder (mode 0700)."
@@ -21,6 +26,11 @@ token_option = click.option(
 )
 name_option = click.option(
     "--name", default=socket.gethostname, show_default="the host name", help="What reps see this computer as."
+)
+mode_option = click.option(
+    "--passive/--active",
+    default=None,
+    help="Check in now and then, or keep a connection open; else as the installer token says.",
 )
 
 
@@ -33,18 +43,21 @@ def group() -> None:
 @token_option
 @state_option
 @name_option
-def enrol_command(token: str, root: Path, name: str) -> None:
+@mode_option
+def enrol_command(token: str, root: Path, name: str, passive: bool | None) -> None:
     """Make this computer a Jump Client of the site that the token names."""
     text = _token(token)
     state = check_free(root)
-    identity = asyncio.run(enrol(state, text, token_in(text), name))
-    click.echo(f"Enrolled as {name} ({identity}). Run it with: staffetta jump-client run --state {root}")
+    done = asyncio.run(enrol(state, text, token_in(text), name, _wanted(passive)))
+    click.echo(f"Enrolled as {name} ({done.client}). Run it with: staffetta jump-client run --state {root}")
+    _say_mode(passive, done.mode)
 
 
 @group.command("install")
 @token_option
 @state_option
 @name_option
+@mode_option
 @click.option(
     "--root",
     "trust",
@@ -52,12 +65,15 @@ def enrol_command(token: str, root: Path, name: str) -> None:
     required=True,
     help="The vendor's root of trust (root.json); only what it signs is installed.",
 )
-def install_command(token: str, root: Path, name: str, trust: Path) -> None:
+def install_command(token: str, root: Path, name: str, trust: Path, passive: bool | None) -> None:
     """Fetch the client from the site, check the vendor's signature, put it in place, and enrol."""
     text = _token(token)
     state = check_free(root)
-    done = asyncio.run(install(state, text, token_in(text), name, trust.read_bytes(), utc_now(), click.echo))
+    done = asyncio.run(
+        install(state, text, token_in(text), name, trust.read_bytes(), utc_now(), click.echo, _wanted(passive))
+    )
     click.echo(f"Client {done.version} is installed; enrolled as {name} ({done.client}).")
+    _say_mode(passive, done.mode)
     click.echo(f"Run it with: {shlex.join(done.command)}")
 
 
@@ -66,6 +82,41 @@ def install_command(token: str, root: Path, name: str, trust: Path) -> None:
 def run_command(root: Path) -> None:
     """Run the enrolled Jump Client in the foreground until SIGTERM; logs go to standard error."""
     run_jump_client(root)
+
+
+@group.command("check-in")
+@state_option
+def check_in_command(root: Path) -> None:
+    """Check in with the site now: it is asked for a new version, and sessions that wait begin.
+
+    Tells the Jump Client that runs here. When none runs, a passive one does it now, and ends when there is no more to
+    do.
+    """
+    done = asyncio.run(ask_running(root))
+    if done is not None:
+        if not done.reached:
+            raise NotCheckedIn(done.sentence)
+        click.echo(done.sentence)
+        return
+    client = installed.load(root)
+    click.echo(f"No Jump Client runs here now; {client.name} checks in once.")
+    command = starting.command(root, once=True)
+    if os.access(command[0], os.X_OK):
+        os.execv(command[0], command)  # noqa: S606 - the release installed here, no shell
+    run_jump_client(root, once=True)
+
+
+def _wanted(passive: bool | None) -> ClientMode | None:
+    if passive is None:
+        return None
+    return ClientMode.PASSIVE if passive else ClientMode.ACTIVE
+
+
+def _say_mode(passive: bool | None, mode: ClientMode) -> None:
+    if mode is ClientMode.PASSIVE:
+        click.echo("It is a passive Jump Client: it checks in now and then, and can be woken.")
+    elif passive:
+        click.echo("This site knows no passive Jump Clients yet, so it is an active one.", err=True)
 
 
 def _token(given: str) -> str:

@@ -20,6 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
     roles = parser.add_subparsers(dest="role", required=True)
     jump_client = roles.add_parser("jump-client", help="the unattended agent")
     jump_client.add_argument("--state", type=Path, required=True, help="the client's own folder")
+    jump_client.add_argument("--once", action="store_true", help="check in once, and end when there is no more to do")
     jump_client.add_argument("--check", action="store_true", help="only see whether it could run")
     stage = roles.add_parser("stage", help="verify a bundle and put its client beside this one")
     stage.add_argument("--state", type=Path, required=True, help="the client's own folder")
@@ -32,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
         elif given.check:
             running.check(given.state)
         else:
-            running.run_jump_client(given.state)
+            running.run_jump_client(given.state, once=given.once)
     except StaffettaError as error:
         sys.stderr.write(f"staffetta: {error.message}\n")
         return error.exit_status

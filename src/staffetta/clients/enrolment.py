@@ -1,5 +1,6 @@
 """How a computer becomes a Jump Client: the pasted token, the site proven, a key of its own, the client's id."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from staffetta.clients import installed
@@ -19,6 +20,7 @@ from staffetta.wire.enrolment import (
     to_body,
 )
 from staffetta.wire.errors import FrameError
+from staffetta.wire.messages import ClientMode
 
 ENROL_PATH = "/client/enrol"
 
@@ -67,8 +69,18 @@ def network_for(token: InstallerToken) -> tuple[Network, AddressBook]:
     return Network(book, lambda _: None), book
 
 
-async def enrol(state: StateDirectory, text: str, token: InstallerToken, name: str) -> str:
-    """Enrol with the token's one line; stores who the client is and returns its id.
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """Who the site says this computer is: a client's id, and the mode to be in."""
+
+    client: str
+    mode: ClientMode
+
+
+async def enrol(
+    state: StateDirectory, text: str, token: InstallerToken, name: str, mode: ClientMode | None = None
+) -> Enrolled:
+    """Enrol with the token's one line, in this mode (None: the token decides); stores and returns who the client is.
 
     Raises WrongSite before the secret is sent, SiteRefused for a token that is expired or used up.
     """
@@ -78,7 +90,8 @@ async def enrol(state: StateDirectory, text: str, token: InstallerToken, name: s
 
         def request(peer: Peer) -> bytes:
             line = "".join(text.split())
-            return to_body(make_enrol_request(line, key, peer.certificate, name, running_version(), platform_facts()))
+            request = make_enrol_request(line, key, peer.certificate, name, running_version(), platform_facts(), mode)
+            return to_body(request)
 
         body = await network.ask_primary(ENROL_PATH, await network.trusted_peer(), request)
         try:
@@ -87,5 +100,6 @@ async def enrol(state: StateDirectory, text: str, token: InstallerToken, name: s
             raise UnreadableAnswer(f"The site's answer to the enrolment is not readable: {error.message}") from None
         network.adopt(answer.statement)
     site = SiteFacts(token.site_key, token.addresses, book.token)
+    installed.store_mode(state, answer.mode)
     installed.store(state, answer.client, answer.name, site)
-    return answer.client
+    return Enrolled(answer.client, answer.mode)

@@ -18,6 +18,7 @@ from staffetta.kernel.files import write_atomically
 from staffetta.packages import PackageInfo
 from staffetta.releases import ReleaseTree, open_client_bundle
 from staffetta.wire.enrolment import InstallerToken
+from staffetta.wire.messages import ClientMode
 
 BUNDLE_PATH = "/client/bundle"
 TRUST = "trust"
@@ -26,9 +27,10 @@ ROOT_FILE = "root.json"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Installed:
-    """What was put there: the client's id, the release's version, and the command that runs it."""
+    """What was put there: the client's id and mode, the release's version, and the command that runs it."""
 
     client: str
+    mode: ClientMode
     version: str
     command: tuple[str, ...]
 
@@ -41,11 +43,13 @@ async def install(
     root: bytes,
     now: datetime,
     tell: Callable[[str], None],
+    mode: ClientMode | None = None,
 ) -> Installed:
     """Fetch, verify, stage and flip the release that the site hands out, then enrol.
 
     ``root`` is the vendor's root of trust, ``now`` the trusted time that expiry is judged by, ``tell`` gets a sentence
-    for each step. Raises what ``releases`` raises for a bundle that is not the vendor's.
+    for each step, ``mode`` None lets the token decide. Raises what ``releases`` raises for a bundle that is not the
+    vendor's.
     """
     with tempfile.TemporaryDirectory(prefix=".installing-", dir=state.root) as folder:
         bundle_file = Path(folder) / "clients.bundle"
@@ -64,9 +68,10 @@ async def install(
     tree.check(info.version)
     tree.flip(info.version)
     write_atomically(state.root / ROOT_FILE, root, 0o644)
-    identity = await enrolment.enrol(state, text, token, name)
+    enrolled = await enrolment.enrol(state, text, token, name, mode)
     run = state.root.resolve() / installed.RELEASES / "current" / "bin" / "run"
-    return Installed(identity, str(info.version), (str(run), "jump-client", "--state", str(state.root.resolve())))
+    command = (str(run), "jump-client", "--state", str(state.root.resolve()))
+    return Installed(enrolled.client, enrolled.mode, str(info.version), command)
 
 
 def newest(infos: tuple[PackageInfo, ...]) -> PackageInfo:

@@ -3,6 +3,7 @@
 <state>/client.key    32 secret bytes (Ed25519), mode 0600
 <state>/client.json   id, name, the site's identity key, addresses and newest statement
 <state>/releases/     <version>/ … and current ->
+<state>/mode.json     whether it is active or passive, as the site said last
 <state>/update.json   the last answer to the update question
 <state>/settings.toml optional, section [clients]
 """
@@ -21,9 +22,11 @@ from staffetta.kernel.settings import load_section
 from staffetta.wire.addresses import AddressBook
 from staffetta.wire.fields import from_base64url, to_base64url
 from staffetta.wire.identity import SigningKey
+from staffetta.wire.messages import ClientMode
 
 KEY_FILE: Final = "client.key"
 CLIENT_FILE: Final = "client.json"
+MODE_FILE: Final = "mode.json"
 UPDATE_FILE: Final = "update.json"
 SETTINGS_FILE: Final = "settings.toml"
 RELEASES: Final = "releases"
@@ -67,6 +70,11 @@ class InstalledClient:
     key: SigningKey
     site: SiteFacts
     settings: ClientSettings
+    mode: ClientMode = ClientMode.ACTIVE
+
+    def remember_mode(self, mode: ClientMode) -> None:
+        """Store the mode for the next start. In a file of its own: a release that knows no modes leaves it alone."""
+        store_mode(self.state, mode)
 
     def remember(self, statement: str) -> None:
         """Store a newer statement of the site for the next start."""
@@ -86,12 +94,20 @@ def load(root: Path) -> InstalledClient:
         raise UnreadableAnswer(f"{path} is damaged; restore it, or set this client up anew.")
     site = SiteFacts.from_json(stored.get("site"), path)
     settings = load_section(ClientSettings, root / SETTINGS_FILE, "clients")
-    return InstalledClient(state, identity, name, state.key(KEY_FILE), site, settings)
+    mode = ClientMode.ACTIVE
+    if state.exists(MODE_FILE) and state.read(MODE_FILE).get("mode") == ClientMode.PASSIVE:
+        mode = ClientMode.PASSIVE
+    return InstalledClient(state, identity, name, state.key(KEY_FILE), site, settings, mode)
 
 
 def store(state: StateDirectory, identity: str, name: str, site: SiteFacts) -> None:
     """Write down who the site says this client is."""
     state.write(CLIENT_FILE, _client_file(identity, name, site))
+
+
+def store_mode(state: StateDirectory, mode: ClientMode) -> None:
+    """Write down which mode the site says this client is in."""
+    state.write(MODE_FILE, {"format": 1, "mode": mode.value})
 
 
 def running_version() -> str:

@@ -18,15 +18,15 @@ SERVICE: Final = "staffetta.clients.jump_client.service"
 REVOKED: Final = "revoked"
 
 
-def run_jump_client(root: Path) -> None:
-    """Run the enrolled Jump Client, and after an update its new version in its place."""
+def run_jump_client(root: Path, *, once: bool = False) -> None:
+    """Run the enrolled Jump Client, and after an update its new version in its place; ``once``: for one check-in."""
     configure("jump-client")
-    updates = starting.begin(root)
+    updates = starting.begin(root, once=once)
     if updates is None:
-        _serve(root, None)
+        _serve(root, None, once)
         return
     try:
-        again = _serve(root, updates)
+        again = _serve(root, updates, once)
     except Exception as error:
         pending = updates.may_go_back()
         why = error.message if isinstance(error, StaffettaError) else repr(error)
@@ -35,7 +35,7 @@ def run_jump_client(root: Path) -> None:
         updates.go_back(pending, f"it failed before it had reached the site: {why}")
         again = True
     if again:
-        starting.run_current(updates)
+        starting.run_current(updates, once=once)
 
 
 def check(root: Path) -> None:
@@ -46,10 +46,10 @@ def check(root: Path) -> None:
     installed.load(root)
 
 
-def _serve(root: Path, updates: Updates | None) -> bool:
+def _serve(root: Path, updates: Updates | None, once: bool) -> bool:
     from staffetta.clients import installed
     from staffetta.clients.jump_client.service import serve
 
     client = installed.load(root)
     configure("jump-client", client=client.id)
-    return asyncio.run(serve(client, updates))
+    return asyncio.run(serve(client, updates, once=once))

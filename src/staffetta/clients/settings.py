@@ -13,6 +13,10 @@ class ClientSettings:
     24 h). ``sessions``: shells at once. ``environment``: further variables of the client that a shell may see.
     ``download_seconds``: the longest that fetching one new version may take; what was fetched is kept, the next try
     goes on from there. ``prove_seconds``: how soon a new version must have reached the site, else the client goes back.
+
+    Of a passive client: ``check_in_hours``: the longest between two check-ins (24 at most: C4). ``linger_seconds``: how
+    long it stays connected when there is nothing more to do. ``wake_port``: the TCP port on which it waits for the site
+    to wake it; 0 for none, then sessions begin when it checks in.
     """
 
     shell: tuple[str, ...] = ()
@@ -23,3 +27,6 @@ class ClientSettings:
     environment: tuple[str, ...] = ()
     download_seconds: float = 600.0
     prove_seconds: float = 120.0
+    check_in_hours: float = 24.0
+    linger_seconds: float = 15.0
+    wake_port: int = 5832

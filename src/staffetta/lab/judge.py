@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from staffetta.lab.report import Report, unit
+from staffetta.lab.report import Report, modes_in, unit
 
 PAUSE_BOUND_MS: Final = 1000.0
 """The longest a session may pause while its appliance is upgraded (main job)."""
@@ -137,7 +137,8 @@ def _updated(report: Report, expected: str) -> Bound:
         problems = (f"{updated} of {clients} Jump Clients are on the newer version, not 0",) if updated else ()
         return Bound("clients on the new version although the site is not", "0", f"{updated} of {clients}", problems)
     problems = (f"{clients - updated} of {clients} Jump Clients are not on the newer version",)
-    return Bound(what, "0", f"{clients - updated} of {clients}", () if clients == updated else problems)
+    measured = f"{clients - updated} of {clients}{modes_in(report.fleet)}"
+    return Bound(what, "0", measured, () if clients == updated else problems)
 
 
 def _at_once(report: Report, expected: str) -> Bound:

@@ -84,14 +84,20 @@ class Report:
                 )
         if self.fleet:
             lines.append(
-                f"  Jump Clients     {self.fleet['updated']} of {self.fleet['clients']} on the new version; at most "
-                f"{self.fleet['most_at_once']} upgraded at once, {self.fleet['limit']} allowed"
+                f"  Jump Clients     {self.fleet['updated']} of {self.fleet['clients']} on the new version"
+                f"{modes_in(self.fleet)}; at most {self.fleet['most_at_once']} upgraded at once, "
+                f"{self.fleet['limit']} allowed"
             )
         lines += ["", f"  For comparison: {RIVAL}"]
         lines += [f"  Note: {note}" for note in self.notes]
         lines += ["", *(f"  RED: {problem}" for problem in self.problems)]
         lines.append("  Nothing was lost." if self.good else "  The story did NOT end well.")
         return "\n".join(lines) + "\n"
+
+
+def modes_in(fleet: Mapping[str, Any]) -> str:
+    """Return how many Jump Clients are active and how many passive, for people; nothing if all are active."""
+    return f" ({fleet['active']} active, {fleet['passive']} passive)" if fleet.get("passive") else ""
 
 
 def session_lines(session: dict[str, Any]) -> list[str]:

@@ -97,6 +97,24 @@ class SiteAdministrator:
         return [json.loads(line) for line in text.splitlines()]
 
 
+@dataclass(frozen=True, slots=True)
+class PassiveHabits:
+    """How often a passive Jump Client of the lab checks in, and where it listens: on one machine each needs a port of
+    its own.
+    """
+
+    seconds: float
+    port: int
+    linger: float = 3.0
+
+    def settings(self) -> str:
+        """Return the client's settings file."""
+        return (
+            f"[clients]\ncheck_in_hours = {self.seconds / 3600:.6f}\nlinger_seconds = {self.linger}\n"
+            f"wake_port = {self.port}\n"
+        )
+
+
 @dataclass
 class RemoteComputer:
     """A computer with a Jump Client on it."""
@@ -109,6 +127,10 @@ class RemoteComputer:
         """Return what the site last said it can do, from the Jump Client's own log."""
         told = [line["capabilities"] for line in self._logged() if "capabilities" in line]
         return list(told[-1]) if told else []
+
+    def check_ins(self) -> int:
+        """Return how often it has checked in, from its own log; 0 for an active one."""
+        return sum(line["message"] == "checking in" for line in self._logged())
 
     def upgrade_spans(self) -> list[tuple[float, float]]:
         """Return when it was told to update, and when it had arrived, gone back or begun to wait for its sessions'
@@ -130,14 +152,18 @@ class RemoteComputer:
         return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
 
     @classmethod
-    def install(cls, world: World, name: str, token: str, root: Path) -> "RemoteComputer":
+    def install(
+        cls, world: World, name: str, token: str, root: Path, passive: PassiveHabits | None = None
+    ) -> "RemoteComputer":
         """Install the Jump Client that the site gives out, as its page says, and start it."""
         state = world.folder / "computers" / name
         state.parent.mkdir(exist_ok=True)
         world.run(
             "jump-client", "install", "--token", "-", "--state", str(state), "--root", str(root), "--name", name,
-            given=f"{token}\n", older=True,
+            *(["--passive"] if passive else []), given=f"{token}\n", older=True,
         )  # fmt: skip
+        if passive:
+            (state / "settings.toml").write_text(passive.settings())
         run = state / "releases" / "current" / "bin" / "run"
         program = world.start(name, [str(run), "jump-client", "--state", str(state)], env={"SHELL": "/bin/bash"})
         return cls(name, state, program)

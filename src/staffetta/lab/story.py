@@ -19,9 +19,13 @@ from staffetta.lab.overlay import CAPABILITY, VISIBLE
 from staffetta.lab.previous import commit_of, previous_tree
 from staffetta.lab.publisher import NEW, OLD, Published, Publisher
 from staffetta.lab.report import Report, StepTaken
-from staffetta.lab.site import RemoteComputer, SiteAdministrator, Technician
-from staffetta.lab.world import LabFailure, Program, World, wait_until
+from staffetta.lab.site import PassiveHabits, RemoteComputer, SiteAdministrator, Technician
+from staffetta.lab.world import LabFailure, Program, World, free_port, wait_until
 
+CHECK_IN_SECONDS: Final = 20.0
+"""How often the lab's passive Jump Clients check in; in the world it is every 24 hours."""
+WORKED_ON: Final = 3
+"""So many computers a technician works on: these are always active ones."""
 FOLLOW_SECONDS: Final = 300.0
 KILLED_FOLLOW_SECONDS: Final = 900.0
 """A Jump Client whose question nobody answered, since the gateway was killed, asks again after five minutes."""
@@ -52,6 +56,8 @@ class Story(ABC):
     steps: ClassVar[tuple[str, ...]]
     clients: ClassVar[int]
     """How many Jump Clients it has if it is not told."""
+    passive: ClassVar[int] = 0
+    """How many of them are passive ones."""
     at_once: ClassVar[int]
     """*Maximum simultaneous Jump Client upgrades*."""
     from_previous: ClassVar[bool] = False
@@ -124,16 +130,33 @@ class Story(ABC):
         password = admin.make_technician(technician)
         token = admin.installer_token(count)
         names = [f"computer-{number}" for number in range(1, count + 1)]
+        passive = self._passive_of(count)
+        habits = [None] * (count - passive) + [PassiveHabits(CHECK_IN_SECONDS, free_port()) for _ in range(passive)]
         with ThreadPoolExecutor(2) as pool:
             self.computers = list(
-                pool.map(lambda name: RemoteComputer.install(self.world, name, token, self.published.root), names)
+                pool.map(
+                    lambda name, how: RemoteComputer.install(self.world, name, token, self.published.root, how),
+                    names,
+                    habits,
+                )
             )
         self.technician = Technician(appliance, technician, password, admin.identity())
         self.technician.sign_in()
         if self.options.previous:
             return f"{len(self.computers)} Jump Clients enrolled, of a release that does not update itself"
         admin.limit_upgrades(self.at_once)
-        return f"{len(self.computers)} Jump Clients enrolled, {self.at_once} may upgrade at a time"
+        if passive:
+            self.report.notes.append(
+                f"A passive Jump Client checks in every {CHECK_IN_SECONDS:.0f} s here, instead of every 24 hours."
+            )
+        return (
+            f"{len(self.computers)} Jump Clients enrolled, {count - passive} active and {passive} passive, "
+            f"{self.at_once} may upgrade at a time"
+        )
+
+    def _passive_of(self, count: int) -> int:
+        """Return how many of so many Jump Clients are passive: the last ones; the first are worked on."""
+        return 0 if self.options.previous else min(self.passive, max(0, count - WORKED_ON))
 
     def broken_keystroke(self) -> str:
         """Return the fault that a typist brings about, as its ``--break`` takes it; empty if there is none."""
@@ -188,9 +211,18 @@ class Story(ABC):
             "updated": _on_newer(admin),
             "limit": found["limit"],
             "most_at_once": most_at_once(spans),
+            **dict(
+                Counter({"active": 0, "passive": 0})
+                | Counter(str(one.get("mode", "active")) for one in found["clients"])
+            ),
+            "check_ins": sum(computer.check_ins() for computer in self.computers),
             "versions": dict(Counter(str(one["version"]) for one in found["clients"])),
         }
-        return f"{self.report.fleet['updated']} of {len(found['clients'])} Jump Clients are on {NEW}"
+        told = self.report.fleet
+        return (
+            f"{told['updated']} of {told['clients']} Jump Clients are on {NEW}: {told['active']} active, "
+            f"{told['passive']} passive, which have checked in {told['check_ins']} times"
+        )
 
     def draw_people(self) -> None:
         """Put sessions, Jump Clients and users on the report's timeline."""

@@ -17,6 +17,7 @@ from staffetta.wire import frames
 from staffetta.wire.errors import FrameError, Problem
 from staffetta.wire.fields import Address, Details, Id, Key, Name, Proof, Range, Sentence, Size, Token
 from staffetta.wire.identity import Purpose, SigningKey, check_proof
+from staffetta.wire.messages import ClientMode
 
 LINE_PREFIX: Final = "stf1."
 MAX_TOKEN_TEXT: Final = 16_384
@@ -56,7 +57,10 @@ def parse_installer_token(text: str) -> InstallerToken:
 
 @dataclass(frozen=True, slots=True)
 class EnrolRequest:
-    """POST /client/enrol: a computer with an installer token asks to become a Jump Client with this key."""
+    """POST /client/enrol: a computer with an installer token asks to become a Jump Client with this key.
+
+    ``mode`` is None where the token decides.
+    """
 
     token: Annotated[str, Size(1, MAX_TOKEN_TEXT)]
     public_key: Key
@@ -65,6 +69,7 @@ class EnrolRequest:
     version: Name
     platform: Details = field(default_factory=dict)
     format: _Format1 = 1
+    mode: ClientMode | None = None
 
     def check(self, certificate: bytes) -> None:
         """Raise NotProven unless the asker holds the key and meant this TLS peer (leaf SHA-256)."""
@@ -74,23 +79,30 @@ class EnrolRequest:
 
 @dataclass(frozen=True, slots=True)
 class EnrolAnswer:
-    """The new client's id and name, and the site's newest statement."""
+    """The new client's id and name, the site's newest statement, and the mode to be in (an older site says none)."""
 
     client: Id
     name: Name
     statement: Token
     format: _Format1 = 1
+    mode: ClientMode = ClientMode.ACTIVE
 
 
 _NO_NONCE: Final = bytes(32)
 
 
 def make_enrol_request(
-    token: str, key: SigningKey, certificate: bytes, name: str, version: str, platform: dict[str, str]
+    token: str,
+    key: SigningKey,
+    certificate: bytes,
+    name: str,
+    version: str,
+    platform: dict[str, str],
+    mode: ClientMode | None = None,
 ) -> EnrolRequest:
     """The request for a fresh key. There is no nonce: the token's own uses are counted, a replay gains only its key."""
     proof = key.prove(Purpose.ENROL, _NO_NONCE, certificate, _enrol_subject(token, name))
-    return EnrolRequest(token, key.public, name, proof, version, platform)
+    return EnrolRequest(token, key.public, name, proof, version, platform, mode=mode)
 
 
 def _enrol_subject(token: str, name: str) -> bytes:

@@ -29,6 +29,7 @@ class Purpose(StrEnum):
     SIGN_IN = "sign-in"
     UPDATE = "update"
     PAIR = "pair"
+    WAKE = "wake"
 
 
 class SigningKey:

@@ -48,6 +48,13 @@ class SessionKind(StrEnum):
     FILES = "files"
 
 
+class ClientMode(StrEnum):
+    """Whether a Jump Client keeps a connection open, or comes now and then (checks in) and leaves again (C4)."""
+
+    ACTIVE = "active"
+    PASSIVE = "passive"
+
+
 class Channel:
     """The channels of a session of kind "shell"; of kind "files" every channel but ``NOTES`` is a transfer's own."""
 
@@ -139,6 +146,25 @@ class ClientStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class NewMode:
+    """Gateway to a Jump Client with the capability ``passive``, after ``welcome`` and on change: the mode to be in."""
+
+    TYPE: ClassVar[str] = "mode"
+    mode: ClientMode
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """Jump Client, to a gateway with the capability ``passive``: it would like to leave until it checks in again.
+
+    The gateway closes with 4412, and what it had to say before that has arrived; or it stays silent, since a session is
+    about to be opened.
+    """
+
+    TYPE: ClassVar[str] = "rest"
+
+
+@dataclass(frozen=True, slots=True)
 class ListClients:
     """Console: which Jump Clients are there?"""
 
@@ -148,7 +174,10 @@ class ListClients:
 
 @dataclass(frozen=True, slots=True)
 class ListedClient:
-    """A row of ``clients``; ``last_seen`` is a time as ``kernel.clock.format_time`` writes it."""
+    """A row of ``clients``; times are as ``kernel.clock.format_time`` writes them.
+
+    ``mode`` is a ``ClientMode``; ``next_check_in`` is when a passive one is expected at the latest.
+    """
 
     id: Id
     name: Name
@@ -156,6 +185,8 @@ class ListedClient:
     version: Annotated[str, Size(0, 256)] = ""
     platform: Annotated[str, Size(0, 256)] = ""
     last_seen: Annotated[str, Size(0, 64)] | None = None
+    mode: Annotated[str, Size(0, 64)] = "active"
+    next_check_in: Annotated[str, Size(0, 64)] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +219,20 @@ class Opened:
     session: Id
     ticket: Token
     recorded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Gateway to a console with the capability ``wait``: the session begins when the passive Jump Client checks in.
+
+    ``woken``: it has answered a wake-up and is on its way. ``expected``: when it comes by itself, at the latest. The
+    console cancels by closing its connection, and asks again where that is lost.
+    """
+
+    TYPE: ClassVar[str] = "waiting"
+    request: Counter
+    woken: bool
+    expected: Annotated[str, Size(0, 64)] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,10 +356,13 @@ Message = (
     | Refuse
     | Invite
     | ClientStatus
+    | NewMode
+    | Rest
     | ListClients
     | Clients
     | Open
     | Opened
+    | Waiting
     | Refused
     | Move
     | Attach
@@ -330,8 +378,8 @@ Message = (
 _PLAIN: Final[Mapping[str, type[Message]]] = {
     kind.TYPE: kind
     for kind in (
-        *(Challenge, Welcome, Refuse, Invite, ClientStatus, ListClients, Clients, Open, Opened, Refused, Move),
-        *(Attach, Attached, Peer, NewTicket, NewStatement, Sync, EndSession, Ended),
+        *(Challenge, Welcome, Refuse, Invite, ClientStatus, NewMode, Rest, ListClients, Clients, Open, Opened, Waiting),
+        *(Refused, Move, Attach, Attached, Peer, NewTicket, NewStatement, Sync, EndSession, Ended),
     )
 }
 _HELLO: Final[Mapping[str, type[JumpClientHello] | type[ConsoleHello]]] = {

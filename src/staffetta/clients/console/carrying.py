@@ -1,20 +1,18 @@
 """A rep moves one file: to a remote computer, or from it. A session of its own, which ends with the transfer."""
 
 import asyncio
-import contextlib
-import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from staffetta.clients.console.account import SignedIn
-from staffetta.clients.console.desk import open_session
 from staffetta.clients.console.events import EventFile
 from staffetta.clients.console.progress import Progress
 from staffetta.clients.console.sitting import end_of
+from staffetta.clients.console.waiting import cancelled_by_signals, open_when_there
 from staffetta.clients.installed import running_version
 from staffetta.clients.runtime.file_errors import FileProblem, TransferCancelled, problem
 from staffetta.clients.runtime.lanes import Lane, LaneOver, Lanes
@@ -107,7 +105,7 @@ async def _carry(
     events: EventFile,
 ) -> Carried:
     async with Network(account.site.book(), account.remember) as network:
-        computer, opened = await open_session(network, account, wish, kind=SessionKind.FILES)
+        computer, opened = await open_when_there(network, account, wish, events, kind=SessionKind.FILES)
         session = Session(
             network, messages.EndName.CONSOLE, opened.ticket, account.key, running_version(), events.write
         )
@@ -151,7 +149,7 @@ class _Errand:
         moving = asyncio.ensure_future(transfer(lane, self._told))
         reason = "the console failed"
         try:
-            with _cancelled_by_signals(moving):
+            with cancelled_by_signals(moving):
                 await asyncio.wait({moving, place}, return_when=asyncio.FIRST_COMPLETED)
                 if place.done():  # what arrived before the session's end may hold the last word
                     await asyncio.wait({moving}, timeout=LAST_WORDS_SECONDS)
@@ -210,17 +208,3 @@ def _reason(moving: "asyncio.Future[Outcome]") -> str:
 def _check_length(path: str) -> None:
     if not 1 <= len(path) <= files.MOST_PATH:
         raise problem(files.Trouble.BAD_PATH, f"A path has 1 to {files.MOST_PATH} characters.")
-
-
-@contextlib.contextmanager
-def _cancelled_by_signals(moving: "asyncio.Future[Outcome]") -> Iterator[None]:
-    """Ctrl-C, SIGHUP and SIGTERM stop the transfer, so that the far end removes what is not whole."""
-    loop = asyncio.get_running_loop()
-    numbers = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
-    for number in numbers:
-        loop.add_signal_handler(number, moving.cancel)
-    try:
-        yield
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import IO, Self
 
-from staffetta.clients.runtime.events import ProgressEvent, SessionEvent
+from staffetta.clients.runtime.events import ProgressEvent, SessionEvent, WaitEvent
 
 
 class EventFile:
@@ -12,7 +12,7 @@ class EventFile:
     def __init__(self, path: Path | None) -> None:
         self._file: IO[str] | None = None if path is None else path.open("a", encoding="utf-8")
 
-    def write(self, event: SessionEvent | ProgressEvent) -> None:
+    def write(self, event: SessionEvent | ProgressEvent | WaitEvent) -> None:
         """Append one event and flush it."""
         if self._file is not None:
             self._file.write(event.line())

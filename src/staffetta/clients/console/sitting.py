@@ -7,10 +7,10 @@ import time
 from collections.abc import Iterator
 
 from staffetta.clients.console.account import SignedIn
-from staffetta.clients.console.desk import open_session
 from staffetta.clients.console.escape import EscapeFilter
 from staffetta.clients.console.events import EventFile
 from staffetta.clients.console.terminal import Terminal
+from staffetta.clients.console.waiting import open_when_there
 from staffetta.clients.errors import AccessRevoked, ClientError, ClockWrong, SessionOver
 from staffetta.clients.installed import running_version
 from staffetta.clients.runtime.network import Network
@@ -147,7 +147,7 @@ async def connect(account: SignedIn, wish: str, terminal: Terminal, events: Even
     """Open a shell session on the computer with this id or name; returns the shell's exit status."""
     options = messages.ShellOptions(*_sides(*terminal.size()))
     async with Network(account.site.book(), account.remember) as network:
-        computer, opened = await open_session(network, account, wish, options)
+        computer, opened = await open_when_there(network, account, wish, events, options)
         session = Session(
             network, messages.EndName.CONSOLE, opened.ticket, account.key, running_version(), events.write
         )

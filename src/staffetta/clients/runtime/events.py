@@ -1,4 +1,4 @@
-"""What happens to one end of a session while it moves, is lost and resumes, and how far a file has got in it."""
+"""What happens to one end of a session while it is waited for, moves, is lost and resumes, and how far a file is."""
 
 import dataclasses
 import json
@@ -54,4 +54,18 @@ class ProgressEvent:
     def line(self) -> str:
         """Return the event as one line of JSON, ``event`` being "progress"."""
         fields = {"at": format_time(self.at), "event": "progress", "moved": self.moved, "size": self.size}
+        return json.dumps(fields, separators=(",", ":")) + "\n"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class WaitEvent:
+    """A session waits for a passive computer, which was ``woken``, or comes at the time ``expected`` by itself."""
+
+    at: datetime
+    woken: bool
+    expected: str | None
+
+    def line(self) -> str:
+        """Return the event as one line of JSON, ``event`` being "waiting"."""
+        fields = {"at": format_time(self.at), "event": "waiting", "woken": self.woken, "expected": self.expected}
         return json.dumps(fields, separators=(",", ":")) + "\n"

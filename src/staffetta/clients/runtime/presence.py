@@ -2,7 +2,7 @@
 
 A move opens the new connection first and closes the old one with 4412. Silence of two pings counts as a loss. Only a
 client that the site has struck off (4403) stops trying; one whose proof was not accepted (4401) tries again at long
-intervals, since a fault of the site must not empty the fleet.
+intervals, since a fault of the site must not empty the fleet. A passive client rests between two stays: ``rest``.
 """
 
 import asyncio
@@ -24,6 +24,7 @@ WELCOME_SECONDS: Final = 12.0
 STAGGER_SECONDS: Final = 2.0  # a herd must not dial every address at once
 SETTLED_SECONDS: Final = 5.0
 NOT_PROVEN_SECONDS: Final = 60.0
+REST_SECONDS: Final = 3.0
 
 _log = get_logger(__name__)
 
@@ -99,7 +100,7 @@ def refusal_of(closed: LinkClosed, refusal: messages.Refuse, address: str) -> Cl
 
 
 class Presence:
-    """A client that stays online until it is stopped.
+    """A client that stays online until it is stopped, or rests.
 
     ``arrived`` gets every message besides those that presence itself needs, ``welcomed`` every welcome.
     """
@@ -120,8 +121,33 @@ class Presence:
         self._readers: set[asyncio.Task[None]] = set()
         self._dial = asyncio.Event()
         self._moving = False
+        self._resting = False
+        self._gone = asyncio.Event()
         self._reconnect = Reconnect(time.monotonic(), give_up_after=None)
         self._since = time.monotonic()
+
+    @property
+    def online(self) -> bool:
+        """Whether a gateway holds this client now."""
+        return self._link is not None
+
+    async def rest(self) -> bool:
+        """Ask the gateway to be let go; True once the connection is over, after all that came on it was met.
+
+        False when the gateway wants the client to stay.
+        """
+        if self._link is None:
+            return False
+        self._resting = True
+        self._gone.clear()
+        self.say(messages.Rest())
+        try:
+            async with asyncio.timeout(REST_SECONDS):
+                await self._gone.wait()
+        except TimeoutError:
+            self._resting = False
+            return False
+        return True
 
     async def run(self) -> None:
         """Stay online until cancelled. Raises AccessRevoked when the site has struck this client off."""
@@ -210,7 +236,9 @@ class Presence:
                 self._link = None
                 self._network.place = None
                 self._settle()
-                self._dial.set()
+                self._gone.set()
+                if not self._resting:
+                    self._dial.set()
                 _log.info("no longer online", extra={"why": why})
 
     def _meet(self, link: Link, frame: frames.Frame) -> None:
@@ -231,6 +259,8 @@ class Presence:
                 pass
 
     def _follow(self, move: messages.Move) -> None:
+        if self._resting:
+            return  # it goes anyway
         try:
             followed = self._network.follow(self._route, move)
         except ClientError as error:

@@ -3,7 +3,8 @@
 Asked right after the site's version changed, when the last answer says so, and at least every day. A client that holds
 sessions fetches and stages at once and restarts when they have ended; before it restarts it asks again, so that it is
 counted among those that upgrade at the time. A new version that does not reach the site in time is left again, and
-not tried for a day. A disk that takes nothing delays an update; it ends neither the client nor its sessions.
+not tried for a day. A passive client asks when it checks in, and in between only while it waits for its turn. A disk
+that takes nothing delays an update; it ends neither the client nor its sessions.
 """
 
 import asyncio
@@ -19,10 +20,12 @@ from staffetta.clients.runtime.network import Network
 from staffetta.clients.update_question import RETRY_SECONDS, ask
 from staffetta.clients.updating import fetching, plan
 from staffetta.clients.updating.fetching import VersionRefused
+from staffetta.clients.updating.plan import question_after
 from staffetta.clients.updating.starting import Updates
 from staffetta.kernel.clock import format_time, utc_now
 from staffetta.kernel.log import get_logger
 from staffetta.wire.enrolment import UpdateAction, UpdateAnswer, UpdateQuestion
+from staffetta.wire.messages import ClientMode
 
 FIRST_SECONDS: Final = 10.0  # a client that gets no place at the site asks all the same
 SPREAD_SECONDS: Final = 2.0  # over which a fleet's questions are spread after a move
@@ -60,6 +63,9 @@ class Follower:
         self._ask_now = asyncio.Event()
         self._site_version: str | None = None
         self._waiting = ""
+        self._between_questions = False
+        self.checks_in = client.mode is ClientMode.PASSIVE
+        """Whether the client is a passive one."""
         self.leaving = False
         """Whether another release is about to run: nothing new is begun."""
 
@@ -68,6 +74,15 @@ class Follower:
         if self._updates is None:
             return {}
         return plan.details(self._updates.progress, self._version, self._waiting)
+
+    @property
+    def asking(self) -> bool:
+        """Whether the question is about to be asked, or its answer followed, now."""
+        return not self._between_questions or self._ask_now.is_set()
+
+    def check_in(self) -> None:
+        """Ask now: a passive client has just come."""
+        self._ask_now.set()
 
     def site_is(self, version: str) -> None:
         """The client has been let in by a gateway of this site version: ask at once if it is another than before."""
@@ -89,15 +104,20 @@ class Follower:
             async with asyncio.timeout(FIRST_SECONDS):
                 await self._placed.wait()
         while True:
+            self._ask_now.clear()
             wait = await self._round(jitter)
             if self.leaving:
                 return
+            if self.checks_in:
+                wait = question_after(wait, self._every_seconds)
+            self._between_questions = True
             try:
                 async with asyncio.timeout(min(wait, self._every_seconds) * (0.9 + 0.1 * jitter())):
                     await self._ask_now.wait()
             except TimeoutError:
                 continue
-            self._ask_now.clear()
+            finally:
+                self._between_questions = False
             if not self._waiting:
                 await asyncio.sleep(SPREAD_SECONDS * jitter())
 

@@ -25,6 +25,8 @@ MOST_STARTS: Final = 3
 NOT_AGAIN_FOR: Final = timedelta(days=1)
 ENTRIES_KEPT: Final = 400
 """A longer journal is begun anew when nothing is under way."""
+TURN_SECONDS: Final = 3600.0
+"""A site that asks to be asked again sooner than this has no place for an update just now: a turn is waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,3 +162,11 @@ def details(progress: Progress, running: str, waiting: str) -> dict[str, str]:
             "update_failed_why": failed.why[:500],
         }
     return told
+
+
+def question_after(retry: float, every: float) -> float:
+    """Return in how many seconds a passive client asks the update question again, if it does not check in before.
+
+    ``retry`` is what the site said. Between two check-ins only a client that waits for its turn to update asks.
+    """
+    return retry if retry < TURN_SECONDS else every

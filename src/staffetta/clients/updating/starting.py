@@ -101,10 +101,10 @@ class Updates:
         self._journal.close()
 
 
-def begin(root: Path) -> Updates | None:
+def begin(root: Path, *, once: bool = False) -> Updates | None:
     """Put right what the last update left behind; None for a client that is not run from an installed release.
 
-    Does not return when another release is to run: this process becomes that one.
+    Does not return when another release is to run: this process becomes that one. ``once``: for one check-in alone.
     """
     place = Place.of(root)
     if place is None:
@@ -132,22 +132,23 @@ def begin(root: Path) -> Updates | None:
             assert back is not None
             replace_link(place.releases / CURRENT, back.previous)
     if what not in (AtStart.GO_ON, AtStart.COUNT) and place.current() != place.running:
-        run_current(updates)
+        run_current(updates, once=once)
     return updates
 
 
-def run_current(updates: Updates) -> NoReturn:
+def run_current(updates: Updates, *, once: bool = False) -> NoReturn:
     """Become the release that ``current`` leads to; the process, its terminal and its log stay."""
     updates.close()
     run = updates.place.releases / CURRENT / "bin" / "run"
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execv(run, command(updates.place.root))  # noqa: S606 - our own release, no shell
+    os.execv(run, command(updates.place.root, once=once))  # noqa: S606 - our own release, no shell
 
 
-def command(root: Path) -> list[str]:
-    """Return how the installed client of a folder is started."""
-    return [str(root / RELEASES / CURRENT / "bin" / "run"), "jump-client", "--state", str(root)]
+def command(root: Path, *, once: bool = False) -> list[str]:
+    """Return how the installed client of a folder is started; ``once`` for one check-in, after which it ends."""
+    run = str(root / RELEASES / CURRENT / "bin" / "run")
+    return [run, "jump-client", "--state", str(root), *(["--once"] if once else [])]
 
 
 def _shortened(place: Place, journal: Journal, gate: Gate | None) -> Journal:

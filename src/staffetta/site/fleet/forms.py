@@ -8,7 +8,7 @@ from staffetta.site.fleet.updates import HIGHEST_LIMIT
 
 
 class TokenForm(forms.Form):
-    """How many computers a token lets in, and for how long."""
+    """How many computers a token lets in, for how long, and what they become."""
 
     uses = forms.IntegerField(
         label=_("Computers"),
@@ -25,6 +25,15 @@ class TokenForm(forms.Form):
         initial=24,
         help_text=_("How long it can be used. Installed Jump Clients stay."),
         widget=forms.NumberInput(attrs={"class": "form-control"}),
+    )
+
+    mode = forms.ChoiceField(
+        label=_("Mode"),
+        choices=(("active", _("active: keeps a connection open")), ("passive", _("passive: checks in now and then"))),
+        initial="active",
+        required=False,
+        help_text=_("Of the Jump Clients installed with it; each can be changed later."),
+        widget=forms.Select(attrs={"class": "form-select"}),
     )
 
 

@@ -18,6 +18,8 @@ class InstallerToken(models.Model):
     expires_at = models.DateTimeField()
     uses_allowed = models.PositiveIntegerField()
     uses = models.PositiveIntegerField(default=0, db_default=0)
+    passive = models.BooleanField(default=False, db_default=False)
+    """The mode of who enrols with it and does not ask for another."""
     revoked_at = models.DateTimeField(null=True)
 
     class Meta:
@@ -38,6 +40,8 @@ class JumpClient(models.Model):
     platform = models.JSONField()
     enrolled_at = models.DateTimeField()
     enrolled_by_token = models.CharField(max_length=40)
+    passive = models.BooleanField(default=False, db_default=False)
+    """Whether it is to check in now and then instead of keeping a connection; it learns of a change when it does."""
     revoked_at = models.DateTimeField(null=True)
 
     class Meta:
@@ -62,12 +66,31 @@ class Presence(models.Model):
     version = models.CharField(max_length=64)
     last_seen = models.DateTimeField()
     detail = models.JSONField()
+    address = models.CharField(max_length=64, default="", db_default="")
+    """The IP address from which it came last: where a passive one can be woken."""
 
     class Meta:
         default_permissions = ()
 
     def __str__(self) -> str:
         return f"{self.client_id}: {'online' if self.online else 'offline'}"
+
+
+class ServedVersion(models.Model):
+    """Which version of the site serves clients, and since when: one row once a gateway has served."""
+
+    sync = Sync.LIVE
+
+    only = models.BooleanField(primary_key=True, default=True, db_default=True, editable=False)
+    version = models.CharField(max_length=64)
+    since = models.DateTimeField()
+
+    class Meta:
+        default_permissions = ()
+        constraints = [models.CheckConstraint(condition=models.Q(only=True), name="served_version_only_one")]
+
+    def __str__(self) -> str:
+        return self.version
 
 
 class GatewayProcess(models.Model):

@@ -19,6 +19,7 @@ SILENT_AFTER: Final = timedelta(seconds=15)
 """A gateway beats every few seconds; this long without a beat and its connections count as gone."""
 FORGOTTEN_AFTER: Final = timedelta(seconds=60)
 VERSION_LENGTH: Final = 64
+ADDRESS_LENGTH: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +58,13 @@ def forget_unknown_holders() -> None:
     Presence.objects.filter(online=True).exclude(holder__in=known).update(online=False)
 
 
-def touch_online(client_id: str, online: bool, version: str = "", detail: dict[str, Any] | None = None) -> None:
+def touch_online(
+    client_id: str, online: bool, version: str = "", detail: dict[str, Any] | None = None, address: str = ""
+) -> None:
     """Note that a client has come, is still there, or has gone; a client that was deleted meanwhile is passed over.
 
-    A goodbye counts only from the process that holds the client's newest connection.
+    A goodbye counts only from the process that holds the client's newest connection. ``address`` is the IP address that
+    it came from.
     """
     holder = current_incarnation()
     now = utc_now()
@@ -76,6 +80,7 @@ def touch_online(client_id: str, online: bool, version: str = "", detail: dict[s
                     "version": version[:VERSION_LENGTH],
                     "last_seen": now,
                     "detail": dict(detail or {}),
+                    "address": address[:ADDRESS_LENGTH],
                 },
             )
             _free_slot(client_id, version, detail or {})

@@ -16,7 +16,7 @@ from staffetta.kernel.clock import parse_time, utc_now
 from staffetta.kernel.errors import InvalidInput
 from staffetta.kernel.ids import new_id
 from staffetta.site.data import audit, identity, records
-from staffetta.site.fleet import presence
+from staffetta.site.fleet import check_ins, presence
 from staffetta.site.fleet.errors import (
     BadToken,
     ClientRevoked,
@@ -55,6 +55,7 @@ __all__ = [
     "heartbeat",
     "leave",
     "list_clients",
+    "list_not_seen",
     "list_tokens",
     "make_installer_token",
     "revoke_client",
@@ -71,19 +72,21 @@ SECRET_BYTES: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class EnrolledClient:
-    """A computer that has just become a Jump Client."""
+    """A computer that has just become a Jump Client, and whether it is to be a passive one."""
 
     id: str
     name: str
+    passive: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ClientIdentity:
-    """Who a client is; it must still prove that it holds ``public_key`` (32 bytes, Ed25519)."""
+    """Who a client is, and whether it is to be passive; it must still prove that it holds ``public_key`` (Ed25519)."""
 
     id: str
     name: str
     public_key: bytes
+    passive: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,11 @@ class UpdateStatus:
 
 @dataclass(frozen=True, slots=True)
 class ClientSummary:
-    """A client as lists show it. ``last_seen`` and ``version`` are None until it has connected once."""
+    """A client as lists show it. ``last_seen`` and ``version`` are None until it has connected once.
+
+    ``next_check_in`` is when a passive one that is not connected is expected at the latest. ``seen_since_upgrade`` says
+    whether it was connected since the version of the site that serves now began to (C12).
+    """
 
     id: str
     name: str
@@ -113,6 +120,9 @@ class ClientSummary:
     revoked: bool
     detail: Mapping[str, str]
     status: UpdateStatus
+    passive: bool = False
+    next_check_in: datetime | None = None
+    seen_since_upgrade: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,12 +146,14 @@ class TokenSummary:
     uses: int
     uses_allowed: int
     usable: bool
+    passive: bool
 
 
-def make_installer_token(actor: str, uses: int, valid_hours: int) -> MadeToken:
+def make_installer_token(actor: str, uses: int, valid_hours: int, *, passive: bool = False) -> MadeToken:
     """Make a token that lets ``uses`` computers enrol within ``valid_hours``; ``actor`` is a user name.
 
-    Raises ``BadToken`` for limits out of range.
+    They become active Jump Clients, or ``passive`` ones, unless their installer says otherwise. Raises ``BadToken`` for
+    limits out of range.
     """
     if not 1 <= uses <= MOST_USES or not 1 <= valid_hours <= MOST_HOURS:
         raise BadToken(
@@ -157,8 +169,9 @@ def make_installer_token(actor: str, uses: int, valid_hours: int) -> MadeToken:
             made_at=now,
             expires_at=now + timedelta(hours=valid_hours),
             uses_allowed=uses,
+            passive=passive,
         )
-        audit.note(actor, "token.made", row.id, {"uses": uses, "hours": valid_hours})
+        audit.note(actor, "token.made", row.id, {"uses": uses, "hours": valid_hours, "passive": passive})
     text = enrolment.InstallerToken(secret, identity.site_identity().public, settings.STAFFETTA_ADDRESSES).text()
     return MadeToken(row.id, text, row.expires_at, row.uses_allowed)
 
@@ -167,7 +180,16 @@ def list_tokens() -> tuple[TokenSummary, ...]:
     """Return the tokens, newest first."""
     now = utc_now()
     return tuple(
-        TokenSummary(row.id, row.made_by, row.made_at, row.expires_at, row.uses, row.uses_allowed, _usable(row, now))
+        TokenSummary(
+            row.id,
+            row.made_by,
+            row.made_at,
+            row.expires_at,
+            row.uses,
+            row.uses_allowed,
+            _usable(row, now),
+            row.passive,
+        )
         for row in InstallerToken.objects.order_by("-made_at")
     )
 
@@ -181,8 +203,12 @@ def revoke_token(actor: str, token_id: str) -> None:
             audit.note(actor, "token.revoked", token_id)
 
 
-def enrol(token: str, public_key: bytes, name: str, platform: Mapping[str, str]) -> EnrolledClient:
+def enrol(
+    token: str, public_key: bytes, name: str, platform: Mapping[str, str], passive: bool | None = None
+) -> EnrolledClient:
     """Make a computer a Jump Client, known from now on by its key (32 raw bytes). Raises ``EnrolmentRefused``.
+
+    ``passive`` is what its installer asks for, None if the token decides.
 
     A computer that lost the answer and asks again with the same token and key gets the same answer; nothing is
     counted twice.
@@ -196,7 +222,7 @@ def enrol(token: str, public_key: bytes, name: str, platform: Mapping[str, str])
         known = JumpClient.objects.filter(public_key=public_key).first()
         if known is not None:
             if known.enrolled_by_token == row.id and known.revoked_at is None:
-                return EnrolledClient(known.id, known.name)
+                return EnrolledClient(known.id, known.name, known.passive)
             raise EnrolmentRefused("key-known", _("A computer with this key is enrolled already; make a new key."))
         _check_usable(row)
         row.uses += 1
@@ -208,9 +234,10 @@ def enrol(token: str, public_key: bytes, name: str, platform: Mapping[str, str])
             platform={str(key)[:64]: str(value)[:1024] for key, value in list(platform.items())[:32]},
             enrolled_at=utc_now(),
             enrolled_by_token=row.id,
+            passive=row.passive if passive is None else passive,
         )
         records.append(ENROLLED, {"client": client.id, "name": clean, "token": row.id})
-    return EnrolledClient(client.id, client.name)
+    return EnrolledClient(client.id, client.name, client.passive)
 
 
 def authenticate_client(client_id: str) -> ClientIdentity:
@@ -220,7 +247,7 @@ def authenticate_client(client_id: str) -> ClientIdentity:
         raise ClientUnknown(_("No such Jump Client; install it again with a new installer token."))
     if row.revoked_at is not None:
         raise ClientRevoked(_("This Jump Client was revoked by an administrator."))
-    return ClientIdentity(row.id, row.name, bytes(row.public_key))
+    return ClientIdentity(row.id, row.name, bytes(row.public_key), row.passive)
 
 
 def revoked_among(client_ids: Collection[str]) -> set[str]:
@@ -241,8 +268,15 @@ def list_clients(
     rows = _matching(search, include_revoked).select_related("presence").order_by("name", "id")
     end = None if limit is None else offset + limit
     now = utc_now()
-    silent = presence.silent_holders(now)
-    return tuple(_client_summary(row, silent) for row in rows[offset:end])
+    silent, since = presence.silent_holders(now), check_ins.served_since()
+    return tuple(_client_summary(row, silent, since) for row in rows[offset:end])
+
+
+def list_not_seen(limit: int | None = None) -> tuple[ClientSummary, ...]:
+    """Return, by name, the clients that were not seen since the site's last upgrade (C12); all of them may connect."""
+    since = check_ins.served_since()
+    rows = check_ins.not_seen_since(since).select_related("presence")[:limit]
+    return tuple(_client_summary(row, set(), since) for row in rows)
 
 
 def count_clients(search: str = "", *, include_revoked: bool = False) -> int:
@@ -283,16 +317,18 @@ def _matching(search: str, include_revoked: bool) -> "QuerySet[JumpClient]":
     return rows
 
 
-def _client_summary(row: JumpClient, silent: set[str]) -> ClientSummary:
+def _client_summary(row: JumpClient, silent: set[str], since: datetime | None) -> ClientSummary:
     try:
         seen: Presence | None = row.presence
     except Presence.DoesNotExist:
         seen = None
     detail = seen.detail if seen is not None else {}
+    online = seen is not None and seen.online and seen.holder not in silent and row.revoked_at is None
+    waited_for = row.passive and seen is not None and not online and row.revoked_at is None
     return ClientSummary(
         id=row.id,
         name=row.name,
-        online=seen is not None and seen.online and seen.holder not in silent and row.revoked_at is None,
+        online=online,
         version=seen.version if seen is not None else None,
         platform=row.platform,
         enrolled_at=row.enrolled_at,
@@ -306,6 +342,9 @@ def _client_summary(row: JumpClient, silent: set[str]) -> ClientSummary:
             failed_why=str(detail.get("update_failed_why", "")),
             failed_at=_moment(detail.get("update_failed_at")),
         ),
+        passive=row.passive,
+        next_check_in=check_ins.expected(seen.last_seen, detail) if seen is not None and waited_for else None,
+        seen_since_upgrade=online or (seen is not None and (since is None or seen.last_seen >= since)),
     )
 
 

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from staffetta.kernel.clock import utc_now
 from staffetta.kernel.log import get_logger
 from staffetta.site.data import audit
-from staffetta.site.fleet import presence, rollout
+from staffetta.site.fleet import check_ins, presence, rollout
 from staffetta.site.fleet.errors import BadLimit
 from staffetta.site.fleet.models import JumpClient, Rollout, UpdateLimit, UpdateSlot
 from staffetta.site.fleet.rollout import Answer, Facts, Slot, Verdict
@@ -41,8 +41,8 @@ class Question:
 class FleetProgress:
     """How far Jump Clients are on their way to ``wanted``; revoked ones do not count.
 
-    ``updating`` are the slots in use, ``never_seen`` those that have not connected yet. ``held`` is the reason why
-    nobody updates now, or empty.
+    ``updating`` are the slots in use, ``never_seen`` those that have not connected yet, ``not_seen`` those that have
+    not since the site's last upgrade, ``upgraded`` (C12). ``held`` is the reason why nobody updates now, or empty.
     """
 
     wanted: str | None
@@ -55,6 +55,9 @@ class FleetProgress:
     limit: int
     held: str
     held_since: datetime | None
+    passive: int = 0
+    not_seen: int = 0
+    upgraded: datetime | None = None
 
 
 def which_version(question: Question, wanted: str | None, now: datetime | None = None) -> Answer:
@@ -135,6 +138,7 @@ def progress(wanted: str | None) -> FleetProgress:
     seen = list(fleet.exclude(presence=None).values_list("presence__version", "presence__detail"))
     behind = [detail for version, detail in seen if wanted is not None and rollout.behind(version, wanted)]
     reason, since = held()
+    upgraded = check_ins.served_since()
     return FleetProgress(
         wanted=wanted,
         clients=clients,
@@ -146,6 +150,9 @@ def progress(wanted: str | None) -> FleetProgress:
         limit=limit(),
         held=reason,
         held_since=since,
+        passive=fleet.filter(passive=True).count(),
+        not_seen=check_ins.not_seen_since(upgraded).count(),
+        upgraded=upgraded,
     )
 
 

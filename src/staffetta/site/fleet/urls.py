@@ -14,5 +14,6 @@ urlpatterns = [
     path("jump-clients/root.json", views.trust_root, name="trust-root"),
     path("jump-clients/installers/<slug:token_id>/revoke", views.revoke_token, name="revoke-token"),
     path("jump-clients/<slug:client_id>/revoke", views.revoke_client, name="revoke-client"),
+    path("jump-clients/<slug:client_id>/mode", views.change_mode, name="change-mode"),
     path("jump-clients/<slug:client_id>/delete", views.delete_client, name="delete-client"),
 ]

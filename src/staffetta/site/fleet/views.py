@@ -15,11 +15,13 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from staffetta.site.accounts.models import Account
 from staffetta.site.accounts.permissions import Allowed
 from staffetta.site.data import sending
-from staffetta.site.fleet import bundle, exports, service, updates
+from staffetta.site.fleet import bundle, check_ins, exports, service, updates
 from staffetta.site.fleet.forms import TokenForm, UpgradesForm
 from staffetta.ui.signin.access import needs, signed_in
 
 PAGE: Final = 100
+NOT_SEEN: Final = 25
+"""How many of those who were not seen since the site's upgrade the page names; the JSON names all."""
 INSTALL: Final = "staffetta jump-client install --root root.json --state /var/lib/staffetta-jump-client --token -"
 """The token is read from input: a command line is seen by everyone on the computer and kept by its shell."""
 
@@ -33,6 +35,7 @@ def clients(request: HttpRequest) -> HttpResponse:
     page = numbers.get_page(request.GET.get("page"))
     rows = service.list_clients(search, include_revoked=True, offset=max(0, page.start_index() - 1), limit=PAGE)
     progress = updates.progress(bundle.version_handed_out())
+    not_seen = [exports.ClientRow.of(row, progress.wanted) for row in service.list_not_seen(NOT_SEEN)]
     template = "fleet/clients_rows.html" if request.headers.get("HX-Request") == "true" else "fleet/clients.html"
     return render(
         request,
@@ -41,6 +44,8 @@ def clients(request: HttpRequest) -> HttpResponse:
             "rows": [exports.ClientRow.of(row, progress.wanted) for row in rows],
             "page": page,
             "progress": progress,
+            "not_seen": not_seen,
+            "not_seen_more": progress.not_seen - len(not_seen),
             "upgrades": UpgradesForm(initial={"simultaneous": progress.limit}),
             "search": search,
             "may_modify": _may_modify(request),
@@ -80,11 +85,13 @@ def tokens(request: HttpRequest) -> HttpResponse:
     """The installer tokens; a new one is shown once, with the command that uses it."""
     form = TokenForm(request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
-        made = service.make_installer_token(_name(request), form.cleaned_data["uses"], form.cleaned_data["valid_hours"])
+        wanted = form.cleaned_data
+        passive = wanted["mode"] == "passive"
+        made = service.make_installer_token(_name(request), wanted["uses"], wanted["valid_hours"], passive=passive)
         return render(
             request,
             "fleet/made_token.html",
-            {"made": made, "command": INSTALL},
+            {"made": made, "command": INSTALL, "passive": passive},
         )
     return render(request, "fleet/tokens.html", {"form": form, "tokens": service.list_tokens()})
 
@@ -114,6 +121,19 @@ def revoke_client(request: HttpRequest, client_id: str) -> HttpResponse:
     """Let a client in no more."""
     service.revoke_client(_name(request), client_id)
     messages.success(request, _("The Jump Client is revoked; its connections end within a few seconds."))
+    return HttpResponseRedirect(reverse("fleet:clients"))
+
+
+@needs(Allowed.MODIFY_ALL_JUMP_CLIENTS.full)
+@require_POST
+def change_mode(request: HttpRequest, client_id: str) -> HttpResponse:
+    """Make a client passive or active."""
+    passive = request.POST.get("mode") == "passive"
+    check_ins.set_mode(_name(request), client_id, passive=passive)
+    said = _("The Jump Client becomes passive when it hears of it: now, or when it is connected next.")
+    if not passive:
+        said = _("The Jump Client becomes active when it hears of it: now, or when it checks in next.")
+    messages.success(request, said)
     return HttpResponseRedirect(reverse("fleet:clients"))
 
 

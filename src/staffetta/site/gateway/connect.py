@@ -1,6 +1,10 @@
-"""/client/connect: Jump Clients and consoles come online, and consoles ask for the list and for sessions."""
+"""/client/connect: Jump Clients and consoles come online, and consoles ask for the list and for sessions.
+
+A passive Jump Client comes, and goes when it has nothing to do here. A rep who wants it has it woken, and waits.
+"""
 
 import asyncio
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -12,8 +16,9 @@ from staffetta.kernel.log import bound, get_logger
 from staffetta.site.accounts import service as accounts
 from staffetta.site.accounts.permissions import Allowed
 from staffetta.site.data.database import in_database
+from staffetta.site.fleet import check_ins, updates
 from staffetta.site.fleet import service as fleet
-from staffetta.site.fleet import updates
+from staffetta.site.fleet.check_ins import CheckIns
 from staffetta.site.fleet.errors import ClientRevoked, ClientUnknown
 from staffetta.site.gateway.connection import Connection, serve
 from staffetta.site.gateway.errors import Elsewhere, Turned
@@ -22,20 +27,24 @@ from staffetta.site.gateway.presence import Presence, PresentClient, PresentCons
 from staffetta.site.gateway.sessions import about_session
 from staffetta.site.gateway.settings import GatewaySettings
 from staffetta.site.gateway.signing import ELSEWHERE, Signer
+from staffetta.site.gateway.waking import Waker
 from staffetta.site.support import service as support
 from staffetta.site.support.errors import SessionRefused
 from staffetta.site.support.models import LiveSession
 from staffetta.site.support.service import SessionFacts
 from staffetta.wire import frames, messages, tickets
 from staffetta.wire.errors import CloseCode, NotProven
-from staffetta.wire.messages import EndName, SessionKind
+from staffetta.wire.messages import ClientMode, EndName, SessionKind
 from staffetta.wire.tickets import About
 
 _log = get_logger(__name__)
 
-CAPABILITIES: Final = ("shell", "files", "resume", "recording", "client-status")
+CAPABILITIES: Final = ("shell", "files", "resume", "recording", "client-status", "passive")
 INVITED_AGAIN: Final = timedelta(minutes=5)
 """A client that comes online is invited again to sessions opened this recently that it has not joined."""
+
+PASSIVE: Final = "passive"
+WAIT: Final = "wait"
 
 _KINDS: Final = frozenset(SessionKind)
 
@@ -59,6 +68,9 @@ class Connect:
         self._presence = presence
         self._neighbours = neighbours
         self._settings = settings
+        self._waker = Waker(signer.wake_up)
+        self._opening: Counter[str] = Counter()
+        self._modes: dict[str, bool] = {}
         self.draining = False
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -85,10 +97,10 @@ class Connect:
             case messages.JumpClientHello() if not self._signer.serves:
                 await self._point_client(connection, hello)
             case messages.JumpClientHello():
-                client = await self._prove_client(connection, hello)
+                client, passive = await self._prove_client(connection, hello)
                 self._check_here()
                 with bound(client=client.id):
-                    await self._serve_client(client)
+                    await self._serve_client(client, passive)
             case messages.ConsoleHello():
                 console = await self._prove_console(connection, hello)
                 self._check_here()
@@ -113,7 +125,10 @@ class Connect:
                 raise
         raise Elsewhere(self._signer.point())
 
-    async def _prove_client(self, connection: Connection, hello: messages.JumpClientHello) -> PresentClient:
+    async def _prove_client(
+        self, connection: Connection, hello: messages.JumpClientHello
+    ) -> tuple[PresentClient, bool]:
+        """Return the client, and whether it is to be passive."""
         try:
             identity = await in_database(fleet.authenticate_client, hello.client)
         except ClientUnknown as error:
@@ -127,7 +142,7 @@ class Connect:
             tickets.check_jump_client_hello(hello, identity.public_key, connection.nonce, connection.certificate)
         except NotProven as error:
             raise Turned(CloseCode.NOT_PROVEN, "not-proven", error.message) from None
-        return PresentClient(
+        client = PresentClient(
             identity.id,
             identity.name,
             identity.public_key,
@@ -136,6 +151,7 @@ class Connect:
             connection,
             frozenset(hello.capabilities),
         )
+        return client, identity.passive
 
     async def _prove_console(self, connection: Connection, hello: messages.ConsoleHello) -> PresentConsole:
         try:
@@ -147,7 +163,9 @@ class Connect:
         self._check_here()  # whether a rep may is for the primary to say
         if not await in_database(accounts.may, credential.rep, Allowed.START_SESSIONS):
             raise Turned(CloseCode.REFUSED, "may-not-start-sessions", "This account may not start sessions.")
-        return PresentConsole(credential.rep, credential.name, credential.key, hello.version, connection)
+        return PresentConsole(
+            credential.rep, credential.name, credential.key, hello.version, connection, frozenset(hello.capabilities)
+        )
 
     def _welcome(self, connection: Connection) -> None:
         connection.say(
@@ -163,10 +181,11 @@ class Connect:
 
     # What they say
 
-    async def _serve_client(self, client: PresentClient) -> None:
+    async def _serve_client(self, client: PresentClient, passive: bool) -> None:
         self._presence.client_arrived(client)
         try:
             self._welcome(client.connection)
+            self._tell_mode(client, passive)
             for facts in await in_database(_unanswered, client.id, self._signer.now()):
                 self._invite(client, facts.id, facts.kind, messages.ShellOptions(), about_session(facts))
             async for message in client.connection.received():
@@ -175,8 +194,19 @@ class Connect:
                 told = messages.parse(frame) if isinstance(frame, frames.Control) else None
                 if isinstance(told, messages.ClientStatus):
                     self._presence.client_told(client, told.status)
+                elif isinstance(told, messages.Rest) and not self._opening[client.id]:
+                    # From here on it is not here: who wants it has it woken. What it was told before this, it hears.
+                    self._presence.client_left(client)
+                    client.connection.close(CloseCode.MOVED, "rest")
         finally:
             self._presence.client_left(client)
+            if self._presence.client(client.id) is None:
+                self._modes.pop(client.id, None)
+
+    def _tell_mode(self, client: PresentClient, passive: bool) -> None:
+        self._modes[client.id] = passive
+        if PASSIVE in client.capabilities:
+            client.connection.say(messages.NewMode(ClientMode.PASSIVE if passive else ClientMode.ACTIVE))
 
     async def _serve_console(self, console: PresentConsole) -> None:
         self._presence.console_arrived(console)
@@ -217,6 +247,8 @@ class Connect:
                 version=row.version or "",
                 platform=row.platform.get("system", "")[:256],
                 last_seen=None if row.last_seen is None else format_time(row.last_seen),
+                mode=ClientMode.PASSIVE if row.passive else ClientMode.ACTIVE,
+                next_check_in=None if row.next_check_in is None else format_time(row.next_check_in),
             )
             for row in await in_database(fleet.list_clients)
         ]
@@ -229,12 +261,55 @@ class Connect:
             raise SessionRefused(ELSEWHERE, "The site has just moved to its other appliance; try again.")
         if request.kind not in _KINDS:
             raise SessionRefused("kind-unknown", f"This site has no sessions of kind {request.kind!r}.")
+        self._opening[request.client] += 1  # it is not let rest while it is wanted
+        try:
+            await self._open_with(console, request, await self._wanted(console, request))
+        finally:
+            self._opening[request.client] -= 1
+            self._opening += Counter()  # forgets who is wanted by nobody
+
+    async def _wanted(self, console: PresentConsole, request: messages.Open) -> PresentClient:
+        """Return the Jump Client of a request, once it is connected here. Raises SessionRefused if it is not to be had.
+
+        A passive one is woken. Where the console can be told that it waits, it does so until the rep cancels.
+        """
         client = self._presence.client(request.client)
         if client is None:
             await self._neighbours.move_client(request.client)
             client = await self._presence.arrival(request.client, await self._patience(request.client))
-        if client is None:
-            raise SessionRefused("client-offline", "This Jump Client is not connected to the site now.")
+        waits = WAIT in console.capabilities
+        while client is None:
+            passive = await in_database(check_ins.of_passive, request.client)
+            if passive is None:
+                raise SessionRefused("client-offline", "This Jump Client is not connected to the site now.")
+            client = await self._woken(console, request, passive, waits)
+            if client is None and not waits:
+                raise SessionRefused("client-offline", _not_come(passive))
+            if client is None and not self._signer.serves:
+                console.connection.say(self._signer.point())
+                raise SessionRefused(ELSEWHERE, "The site has just moved to its other appliance; try again.")
+        return client
+
+    async def _woken(
+        self, console: PresentConsole, request: messages.Open, passive: CheckIns, waits: bool
+    ) -> PresentClient | None:
+        """Wake a passive client and wait for it a while; it may come by itself meanwhile."""
+        arriving = asyncio.ensure_future(
+            self._presence.arrival(
+                request.client, self._settings.wake_again_seconds if waits else self._settings.wake_seconds
+            )
+        )
+        try:
+            woken = await self._waker.wake(request.client, passive.wake)
+            if waits and not arriving.done():
+                expected = None if passive.expected is None else format_time(passive.expected)
+                console.connection.say(messages.Waiting(request.request, woken, expected))
+                _log.info("a rep waits for a passive client", extra={"client": request.client, "woken": woken})
+            return await arriving
+        finally:
+            arriving.cancel()
+
+    async def _open_with(self, console: PresentConsole, request: messages.Open, client: PresentClient) -> None:
         if request.kind != SessionKind.SHELL and request.kind not in client.capabilities:
             raise SessionRefused(
                 "client-lacks-capability",
@@ -255,13 +330,18 @@ class Connect:
         client.connection.say(messages.Invite(session, ticket, kind, options))
 
     async def close_disallowed(self) -> None:
-        """Close who may not be connected any more: revoked or deleted clients, reps who may not start sessions."""
+        """Close who may not be connected any more: revoked or deleted clients, reps who may not start sessions.
+
+        A client whose mode was changed is told.
+        """
         clients = self._presence.clients
-        revoked = await in_database(fleet.revoked_among, {client.id for client in clients})
+        modes = await in_database(check_ins.modes, {client.id for client in clients})
         for client in clients:
-            if client.id in revoked:
+            if client.id not in modes:
                 client.connection.say(messages.Refuse("client-revoked", "This Jump Client was revoked."))
                 client.connection.close(CloseCode.REFUSED, "client-revoked")
+            elif self._modes.get(client.id, modes[client.id]) != modes[client.id]:
+                self._tell_mode(client, modes[client.id])
         consoles = self._presence.consoles
         for rep in {console.rep for console in consoles}:
             if not await in_database(accounts.may, rep, Allowed.START_SESSIONS):
@@ -285,6 +365,13 @@ def _unanswered(client_id: str, now: datetime) -> tuple[SessionFacts, ...]:
         client_id=client_id, ended_at=None, probe=False, opened_at__gte=now - INVITED_AGAIN
     ).exclude(ends__end=EndName.JUMP_CLIENT.value)
     return tuple(support.session(session) for session in rows.values_list("id", flat=True))
+
+
+def _not_come(passive: CheckIns) -> str:
+    if passive.expected is None:
+        return "This Jump Client is passive and has never checked in."
+    at = format_time(passive.expected)
+    return f"This Jump Client is passive and did not come when it was called; it is expected by {at}. Try again then."
 
 
 def answer_ping(connection: Connection, frame: frames.Frame) -> None:

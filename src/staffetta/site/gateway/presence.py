@@ -43,15 +43,18 @@ class PresentConsole:
     public_key: bytes
     version: str
     connection: Connection
+    capabilities: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
 class _Told:
-    """What of a client is still to be written."""
+    """What of a client is still to be written: what it was when it ``came``, and whether it is still there."""
 
     online: bool
+    came: bool = False
     version: str = ""
     status: Mapping[str, str] = field(default_factory=dict)
+    address: str = ""
 
 
 class Presence:
@@ -87,7 +90,7 @@ class Presence:
         self._clients[client.id] = client
         if older is not None:
             older.connection.close(CloseCode.FENCED, "a newer connection came")
-        self._tell(client.id, _Told(True, client.version, client.status))
+        self._tell(client.id, _told(client, client.status))
         for waiting in self._waiting.pop(client.id, ()):
             if not waiting.done():
                 waiting.set_result(client)
@@ -95,13 +98,17 @@ class Presence:
     def client_told(self, client: PresentClient, status: Mapping[str, str]) -> None:
         """A Jump Client that is connected here has said anew how it is; nothing if a newer connection counts."""
         if self._clients.get(client.id) is client:
-            self._tell(client.id, _Told(True, client.version, status))
+            self._tell(client.id, _told(client, status))
 
     def client_left(self, client: PresentClient) -> None:
         """A Jump Client's connection has ended; nothing if a newer one has taken its place."""
         if self._clients.get(client.id) is client:
             del self._clients[client.id]
-            self._tell(client.id, _Told(False))
+            untold = self._told.get(client.id)
+            if untold is not None and untold.came:
+                untold.online = False  # it came and went between two batches: both are written
+            else:
+                self._tell(client.id, _Told(False))
 
     def console_arrived(self, console: PresentConsole) -> None:
         """A console has proven itself."""
@@ -147,7 +154,11 @@ class Presence:
             await in_database(_touch, tuple(told.items()))
         except Exception:  # noqa: BLE001 - the database may be busy for a while; nothing is lost
             _log.exception("who is online could not be written; trying again")
-            self._told = {**told, **self._told}
+            for client_id, older in told.items():
+                newer = self._told.setdefault(client_id, older)
+                if older.came and not newer.came:
+                    older.online = newer.online
+                    self._told[client_id] = older
             self._untold.set()
 
     async def beat(self) -> None:
@@ -181,7 +192,14 @@ class Presence:
         self._untold.set()
 
 
+def _told(client: PresentClient, status: Mapping[str, str]) -> _Told:
+    return _Told(True, True, client.version, status, client.connection.remote)
+
+
 def _touch(told: tuple[tuple[str, _Told], ...]) -> None:
     with transaction.atomic():
         for client_id, what in told:
-            fleet.touch_online(client_id, what.online, what.version, dict(what.status))
+            if what.came:
+                fleet.touch_online(client_id, True, what.version, dict(what.status), what.address)
+            if not what.online:
+                fleet.touch_online(client_id, False)

@@ -31,6 +31,7 @@ from staffetta.site.data import identity
 from staffetta.site.data.database import in_database
 from staffetta.site.failover import service as failover
 from staffetta.site.failover.rules import Alarm
+from staffetta.site.fleet import check_ins
 from staffetta.site.fleet import service as fleet
 from staffetta.site.fleet.bundle import ClientBundle
 from staffetta.site.gateway import standing as standings
@@ -136,6 +137,11 @@ class Gateway:
             self._beating = asyncio.get_running_loop().create_task(self._presence.beat())
         self._recordings.take_over(self._sessions.later)
 
+    async def _note_served(self) -> None:
+        """Remember since when this version serves clients: who has not come since then is listed apart (C12)."""
+        if self._signer.serves and self._door.accepting:
+            await in_database(check_ins.note_served, self._environment.version)
+
     async def sockets(self, sockets: Sequence[KeptSocket]) -> None:
         """Accept on exactly these. Keeper's channel closes its own descriptors, so the door gets copies."""
         await self._door.set_sockets([kept.sock.dup() for kept in sockets])
@@ -239,6 +245,7 @@ class Gateway:
             await asyncio.sleep(_ROLE_SECONDS)
             try:
                 await self.look_at_role()
+                await self._note_served()
                 if not self._signer.serves:
                     since = clock()
                 elif since is not None and clock() - since >= _COMING_SECONDS and self._door.accepting:

@@ -30,6 +30,7 @@ from staffetta.wire import fields as wire_fields
 from staffetta.wire.enrolment import UpdateAction
 from staffetta.wire.fields import Key, Size
 from staffetta.wire.frames import read_object
+from staffetta.wire.messages import ClientMode
 
 _log = get_logger(__name__)
 
@@ -107,12 +108,19 @@ class Requests:
         try:
             async with self._turn:
                 client = await in_database(
-                    fleet.enrol, question.token, question.public_key, question.name, dict(question.platform)
+                    fleet.enrol,
+                    question.token,
+                    question.public_key,
+                    question.name,
+                    dict(question.platform),
+                    None if question.mode is None else question.mode is ClientMode.PASSIVE,
                 )
         except EnrolmentRefused as error:
             return _refusal(error.http_status, error.reason, error.message)
         _log.info("client enrolled", extra={"client": client.id})
-        return _json_bytes(enrolment.to_body(enrolment.EnrolAnswer(client.id, client.name, self._signer.statement())))
+        mode = ClientMode.PASSIVE if client.passive else ClientMode.ACTIVE
+        answer = enrolment.EnrolAnswer(client.id, client.name, self._signer.statement(), mode=mode)
+        return _json_bytes(enrolment.to_body(answer))
 
     async def sign_in(self, request: web.Request) -> web.StreamResponse:
         """Give a rep's console a credential for its key; throttled like the page."""

@@ -28,6 +28,12 @@ class GatewaySettings:
     arrival_seconds: float = 5.0
     """How long opening a session waits for a Jump Client that is still on an older generation."""
 
+    wake_seconds: float = 12.0
+    """How long opening a session waits for a passive Jump Client, where the console cannot be told that it waits."""
+
+    wake_again_seconds: float = 30.0
+    """How often a passive Jump Client that a rep waits for is woken again."""
+
     recheck_seconds: float = 2.0
     """How often the connected are checked against revocations (the bound is 5 s)."""
 

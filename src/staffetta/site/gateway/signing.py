@@ -6,7 +6,7 @@ from typing import Final
 from staffetta.front.certificates import CertificateStore
 from staffetta.kernel.clock import utc_now
 from staffetta.site.gateway.standing import Standing
-from staffetta.wire import messages, signed, tickets
+from staffetta.wire import messages, signed, tickets, waking
 from staffetta.wire.identity import SigningKey, certificate_sha256
 from staffetta.wire.messages import EndName
 from staffetta.wire.signed import Statement
@@ -112,6 +112,10 @@ class Signer:
     def credential(self, rep: str, name: str, key: bytes) -> str:
         """Return a credential for the console of a rep who has just signed in."""
         return signed.make_credential(rep, name, key, utc_now(), self._key)
+
+    def wake_up(self, nonce: bytes, client: str) -> bytes:
+        """Return the proof that lets a passive client check in."""
+        return waking.make_answer(nonce, client, self._key)
 
     def now(self) -> datetime:
         """Return the time that tickets and credentials are judged by."""

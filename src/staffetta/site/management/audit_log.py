@@ -28,6 +28,8 @@ WORDS: Final[Mapping[str, Promise]] = {
     "token.revoked": _("revoked an installer token"),
     "client.revoked": _("revoked the Jump Client"),
     "client.deleted": _("deleted the Jump Client"),
+    "client.made-passive": _("made passive the Jump Client"),
+    "client.made-active": _("made active the Jump Client"),
     "fleet.limit-changed": _("set the maximum of simultaneous Jump Client upgrades to"),
     "file.stored": _("stored the file"),
     "file.replaced": _("replaced the file"),
