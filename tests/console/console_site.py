@@ -125,7 +125,7 @@ class ConsoleSite:
         wait_until("the computer online", self._online)
 
     def _online(self) -> bool:
-        return "1" == self.ask("from staffetta.site.fleet import service\nprint(service.fleet_now().clients_online)")
+        return self.ask("from staffetta.site.fleet import service\nprint(service.fleet_now().clients_online)") == "1"
 
     def _people(self) -> str:
         return self.ask(

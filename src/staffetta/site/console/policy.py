@@ -1,9 +1,9 @@
 """The content security policy of a page that holds a session: what it may beside what every page may.
 
-- ``connect-src``: the gateways of the site. 'self' is the page's own origin, WebSockets included; an older Safari wants
-  that said, and the other addresses of a pair are other origins.
-- ``style-src`` with a nonce: xterm.js draws by three <style> elements of its own. Nothing but a <style> element with this
-  page's nonce gets in by it; style attributes and scripts stay as forbidden as on every page.
+- ``connect-src``: the gateways of the site. 'self' is the page's own origin, WebSockets included; an older Safari
+  wants that said, and the other addresses of a pair are other origins.
+- ``style-src`` with a nonce: xterm.js draws by three <style> elements of its own. Nothing but a <style> element with
+  this page's nonce gets in by it; style attributes and scripts stay as forbidden as on every page.
 """
 
 import re

@@ -193,7 +193,7 @@ class Files {
         return `${words.stored}, ${amount(size)}`;
       case "failed":
         if (trouble instanceof LaneOver) return words["session-over"];
-        return trouble.code === "cancelled" ? words.cancelled : trouble.message || trouble.code;
+        return words[trouble.code] ?? (trouble.message || trouble.code);
       default:
         return size === null ? "…" : `${amount(moved)} ${words.of} ${amount(size)}`;
     }

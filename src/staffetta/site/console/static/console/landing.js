@@ -39,7 +39,7 @@ class Download {
   }
 
   async keep(name) {
-    const address = URL.createObjectURL(new Blob(this.parts.splice(0)));
+    const address = URL.createObjectURL(new Blob(this.parts.splice(0), { type: "application/octet-stream" }));
     const link = Object.assign(document.createElement("a"), { href: address, download: name });
     link.click();
     setTimeout(() => URL.revokeObjectURL(address), 60000);

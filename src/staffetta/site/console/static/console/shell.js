@@ -18,7 +18,7 @@ class Shell {
     this.exit = saved?.exit ?? null;
     this.size = saved?.size ?? null; // the last that the far end was told
     this.pumping = false;
-    this.terminal = new Terminal(part("terminal"), nonce, {
+    this.terminal = new Terminal(part("terminal"), part("touch-keys"), nonce, {
       typed: (bytes) => this.#type(bytes),
       resized: () => this.#tellSize(),
       leave: () => part("copy").focus(),

@@ -8,6 +8,7 @@
 import { Terminal as XTerm } from "/static/ui/vendor/xterm.mjs";
 import { FitAddon } from "/static/ui/vendor/xterm-addon-fit.mjs";
 import { SerializeAddon } from "/static/ui/vendor/xterm-addon-serialize.mjs";
+import { touchKeys } from "./touch_keys.js";
 import { Unfinished } from "./unfinished.js";
 
 const SCROLLBACK = 5000;
@@ -30,8 +31,11 @@ const DARK = {
 };
 
 export class Terminal {
-  /** `heard`: {typed(bytes), resized(columns, rows), leave()}. `saved` is what `save()` gave on an earlier page. */
-  constructor(element, nonce, heard, saved = null) {
+  /**
+   * `heard`: {typed(bytes), resized(), leave()}; `keys` is the element with buttons for a phone. `saved` is what `save()`
+   * gave on an earlier page.
+   */
+  constructor(element, keys, nonce, heard, saved = null) {
     this.heard = heard;
     this.tail = new Unfinished();
     this.quiet = true; // until the earlier page's screen is back, what the terminal answers to it is nobody's business
@@ -49,9 +53,10 @@ export class Terminal {
     this.xterm.open(element);
     if (saved) this.#restore(saved);
     else this.quiet = false;
-    this.xterm.onData((text) => this.#typed(utf8.encode(text.toWellFormed())));
+    const withControl = touchKeys(keys, this.xterm);
+    this.xterm.onData((text) => this.#typed(utf8.encode(withControl(text).toWellFormed())));
     this.xterm.onBinary((text) => this.#typed(Uint8Array.from(text, (one) => one.charCodeAt(0))));
-    this.xterm.onResize(({ cols, rows }) => this.heard.resized(Math.min(cols, MOST_CHARACTERS), Math.min(rows, MOST_CHARACTERS)));
+    this.xterm.onResize(() => this.heard.resized());
     this.xterm.attachCustomKeyEventHandler((event) => this.#key(event));
     new ResizeObserver(() => requestAnimationFrame(() => this.fit.fit())).observe(element);
     new MutationObserver(() => { this.xterm.options.theme = theme(); })
