@@ -45,6 +45,8 @@ class ConsoleSite:
         self.port: int = self.listener.getsockname()[1]
         self.url = f"https://localhost:{self.port}"
         self.generations: list[dict[str, Started]] = []
+        self._names = iter("abcdefghijkl")
+        self.version = VERSION
         self.client: subprocess.Popen[bytes] | None = None
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
@@ -90,7 +92,10 @@ class ConsoleSite:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
 
     def start_generation(self) -> None:
-        """Start another generation of the site; those before it stop accepting, move their clients and drain."""
+        """Start another generation of the site, of a newer version; those before it stop accepting and drain."""
+        if self.generations:
+            major, minor, patch = self.version.split(".")
+            self.version = f"{major}.{int(minor) + 1}.{patch}"
         self.do(self._switch())
 
     def logs(self) -> str:
@@ -143,12 +148,12 @@ class ConsoleSite:
         )
 
     async def _switch(self) -> None:
-        name = f"site-{'abcdefgh'[len(self.generations)] * 4}"
+        name = f"site-{next(self._names) * 4}"
         self.paths.run(name).mkdir()
         started: dict[str, Started] = {}
         for process in ("web", "gateway"):
             log = self.paths.logs / f"{name}-{process}.log"
-            started[process] = await Started.start(self.paths, name, process, VERSION, log)
+            started[process] = await Started.start(self.paths, name, process, self.version, log)
         for one in started.values():
             await one.hear("ready", 60)
         older = self.generations[-1:]
@@ -166,8 +171,9 @@ class ConsoleSite:
 
     def kill_gateway(self) -> None:
         """The newest generation dies; nobody says goodbye."""
-        for one in self.generations[-1].values():
+        for one in self.generations.pop().values():
             one.process.kill()
+            self.do(one.process.wait())
 
     def _end(self, generation: dict[str, Started]) -> None:
         for one in generation.values():

@@ -4,7 +4,6 @@ import hashlib
 import json
 import random
 import re
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from browser.conftest import Window
 from console.console_site import COMPUTER, PASSWORD, PROMPT, ConsoleSite, wait_until
 
-pytestmark = [pytest.mark.live, pytest.mark.browser, pytest.mark.req("S1"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.live, pytest.mark.browser, pytest.mark.req("S1", "S5"), pytest.mark.timeout(600)]
 
 LOST = re.compile(r"^console: WebSocket connection to ")
 """What the browser itself writes of a connection that could not be made or broke; only where a test breaks one."""
@@ -36,7 +35,8 @@ def arrive(chromium: Browser, site: ConsoleSite) -> Iterator[Callable[..., Windo
 
     def come(name: str = "rita", context: BrowserContext | None = None, **options: Any) -> Window:
         if context is None:
-            context = chromium.new_context(ignore_https_errors=True, viewport={"width": 1280, "height": 900}, **options)
+            usual = {"ignore_https_errors": True, "viewport": {"width": 1280, "height": 900}}
+            context = chromium.new_context(**{**usual, **options})
             context.set_default_timeout(30_000)
             context.add_init_script("delete window.showSaveFilePicker")  # a file dialog answers no test
             contexts.append(context)
@@ -106,7 +106,7 @@ def forgive_lost_connections(window: Window) -> None:
     window.complaints[:] = [one for one in window.complaints if not LOST.match(one)]
 
 
-@pytest.mark.req("U9")
+@pytest.mark.req("U9", "C1")
 def test_typing_goes_on_through_generations_deaths_and_reloads(
     arrive: Callable[..., Window], site: ConsoleSite
 ) -> None:
@@ -158,6 +158,9 @@ def test_typing_goes_on_through_generations_deaths_and_reloads(
 
     account = finish(rita, session)
     assert account["end_reason"] == "left by the rep"
+    versions = [one["version"] for one in account["story"] if one["event"] == "attached" and one["end"] == "console"]
+    old, new = "1.0.0", "1.1.0"
+    assert versions[:3] == [old, old, new], "the console is of the new version once its page is loaded again"
     assert (account["rep"]["name"], account["recorded"]) == ("rita", True)
     events = recording_of(rita, session)
     sent = "".join(text for _, kind, text in events if kind == "i")
@@ -246,26 +249,22 @@ def test_the_terminal_is_left_by_keyboard_and_follows_the_window(arrive: Callabl
     assert page.evaluate("document.activeElement.id") == "paste"
     page.evaluate("navigator.clipboard.writeText('echo pas')")
     page.keyboard.press("Enter")
+    shows(page, "echo pas")
     page.keyboard.type("ted\n")
     shows(page, "\npasted")
+    rows = rows_shown(page)
     page.keyboard.type("stty size\n")
-    shows(page, "\n" + page.evaluate("size => size", size_of(page)))
+    shows(page, f"\n{rows} ")
     page.set_viewport_size({"width": 700, "height": 500})
-    wait_until("the new size there", lambda: narrower(page))
+    wait_until("a smaller terminal", lambda: rows_shown(page) < rows)
+    page.keyboard.type("stty size\n")
+    shows(page, f"\n{rows_shown(page)} ")
     assert rita.narrow()
     finish(rita, session)
 
 
-def size_of(page: Page) -> str:
-    rows = page.locator(".xterm-rows > div").count()
-    return f"{rows} "
-
-
-def narrower(page: Page) -> bool:
-    page.keyboard.type("clear; stty size\n")
-    time.sleep(0.2)
-    rows = page.locator(".xterm-rows > div").count()
-    return f"\n{rows} " in screen(page) and rows < 30
+def rows_shown(page: Page) -> int:
+    return page.locator(".xterm-rows > div").count()
 
 
 def test_a_phone_has_the_keys_that_it_lacks(arrive: Callable[..., Window]) -> None:

@@ -22,7 +22,7 @@ const REASONS = new Map([
 const part = (id) => document.getElementById(id);
 const page = part("console");
 const words = Object.fromEntries(
-  [...document.querySelectorAll("[data-word]")].map((one) => [one.dataset.word, one.textContent]));
+  [...part("words").content.querySelectorAll("[data-word]")].map((one) => [one.dataset.word, one.textContent]));
 
 class Page {
   constructor() {

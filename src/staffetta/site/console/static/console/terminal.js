@@ -51,6 +51,7 @@ export class Terminal {
     this.xterm.loadAddon(this.fit);
     this.xterm.loadAddon(this.screen);
     this.xterm.open(element);
+    this.xterm.textarea.setAttribute("aria-describedby", "keys");
     if (saved) this.#restore(saved);
     else this.quiet = false;
     const withControl = touchKeys(keys, this.xterm);
