@@ -26,7 +26,7 @@ PROMPT = "test> "
 Result = TypeVar("Result")
 
 
-def wait_until(what: str, is_so: Callable[[], object], seconds: float = 30.0) -> None:
+def wait_until(what: str, is_so: Callable[[], object], seconds: float = 60.0) -> None:
     """Poll until it is so; fail when it is not in time."""
     deadline = time.monotonic() + seconds
     while not is_so():

@@ -1,8 +1,8 @@
 """Which pages may open a WebSocket to the gateway: those of the site itself.
 
 A browser names the page's origin in every handshake, and no script can change it (RFC 6455, 10.2); other clients
-name none. What an end may is proven by its key all the same: this keeps other sites' scripts from having a rep's browser
-dial.
+name none. What an end may is proven by its key all the same: this keeps the scripts of other sites from having a rep's
+browser dial.
 """
 
 from collections.abc import Collection

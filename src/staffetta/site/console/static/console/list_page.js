@@ -24,4 +24,10 @@ document.addEventListener("click", ({ target, ctrlKey, metaKey, shiftKey }) => {
   if (link && !ctrlKey && !metaKey && !shiftKey) sessionStorage.setItem(WISH, new URL(link.href).pathname);
 });
 document.addEventListener("htmx:afterSettle", look);
+// What was typed or ticked before htmx was there (or is put back by the browser) is searched for now.
+window.addEventListener("load", () => {
+  const [search, online] = [document.getElementById("search"), document.getElementById("online")];
+  if (search.value === search.defaultValue && online.checked === online.defaultChecked) return;
+  document.getElementById("find").requestSubmit();
+});
 look();

@@ -108,7 +108,10 @@ class Page {
     }
     this.kind ||= state.kind;
     this.restored = true;
-    if (!page.dataset.client) document.querySelector(".session h1").textContent = state.name;
+    if (!page.dataset.client) { // this appliance does not know the session yet
+      page.dataset.clientName = state.name;
+      document.querySelector(".session h1").textContent = state.name;
+    }
     await this.carry(state.own);
     if (this.pending === null) return; // left again, or handed over, meanwhile
     this.pending = null;
