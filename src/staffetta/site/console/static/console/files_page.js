@@ -43,6 +43,8 @@ class Files {
       delete drop.dataset.over;
       this.#sendAll([...event.dataTransfer.files]);
     });
+    // Beside its place a dropped file would be opened by the browser, in place of the session.
+    for (const kind of ["dragover", "drop"]) document.addEventListener(kind, (event) => event.preventDefault());
     window.addEventListener("beforeunload", (event) => { if (this.link && this.#busy) event.preventDefault(); });
     setInterval(() => this.#show(), 200);
   }

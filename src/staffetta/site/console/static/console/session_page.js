@@ -39,7 +39,6 @@ class Page {
     this.lost = false;
     this.announcing = 0;
     this.restored = false;
-    localTimes();
     part("begin")?.addEventListener("click", () => this.begin());
     part("again").addEventListener("click", () => location.reload());
     part("take-back").addEventListener("click", () => location.reload());
@@ -84,8 +83,8 @@ class Page {
 
   async notBegun(error, rep) {
     if (error instanceof CredentialRefused) {
-      const signedOutMeanwhile = [401, 403].includes(error.status);
-      return this.trouble(signedOutMeanwhile ? words["sign-in"] : error.message || words["no-answer"], true);
+      const word = { 401: "sign-in", 403: "sign-in", 409: "elsewhere" }[error.status];
+      return this.trouble(words[word] ?? (error.message || `${words["no-answer"]} ${error.status}`), true);
     }
     if (error instanceof Refused) {
       await forgetCredential(rep);

@@ -97,8 +97,13 @@ export class Terminal {
     return Boolean(text);
   }
 
+  /** Paste what is on the clipboard, if the browser and its person let the page read it. */
   async paste() {
-    this.xterm.paste(await navigator.clipboard.readText());
+    try {
+      this.xterm.paste(await navigator.clipboard.readText());
+    } catch (error) {
+      console.warn(error.message);
+    }
     this.focus();
   }
 

@@ -13,3 +13,5 @@ export function localTimes(element = document) {
     time.textContent = shown.format(at);
   }
 }
+
+localTimes();
