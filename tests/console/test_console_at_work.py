@@ -5,11 +5,13 @@ import json
 import random
 import re
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
 from browser.conftest import Window
 from console.console_site import COMPUTER, PASSWORD, PROMPT, ConsoleSite, wait_until
@@ -171,7 +173,7 @@ def test_typing_goes_on_through_generations_deaths_and_reloads(
 
 
 def test_the_shells_exit_ends_the_session_with_its_status(arrive: Callable[..., Window]) -> None:
-    rita = arrive(color_scheme="dark")
+    rita = arrive(color_scheme="dark", timezone_id="Asia/Tokyo")
     session = begin(rita)
     shows(rita.page, PROMPT.strip())
     rita.page.keyboard.type("printf '\\033[38;2;9;200;30mgreen\\033[0m'; exit 3\n")
@@ -179,7 +181,10 @@ def test_the_shells_exit_ends_the_session_with_its_status(arrive: Callable[..., 
     assert "green" in screen(rita.page)
     green = rita.page.locator(".xterm-rows span", has_text=re.compile("^green$")).first
     assert green.evaluate("one => getComputedStyle(one).color") == "rgb(9, 200, 30)"
-    assert report_of(rita, session)["end_reason"] == "exit"
+    report = report_of(rita, session)
+    assert report["end_reason"] == "exit"
+    opened = datetime.fromisoformat(report["opened"]).astimezone(ZoneInfo("Asia/Tokyo"))
+    expect(rita.page.locator("#since time")).to_contain_text(f"{opened:%-d}, {opened:%Y}, {opened:%-I:%M}")
     rita.page.reload()
     rita.page.get_by_text("This session ended at").wait_for()
 
@@ -219,6 +224,33 @@ def test_a_browser_that_does_not_hold_the_session_says_so(arrive: Callable[..., 
     elsewhere.page.get_by_text("This browser does not hold this session").wait_for()
     connected(rita.page)
     finish(rita, session)
+
+
+def test_the_list_keeps_itself_current_and_what_is_typed(arrive: Callable[..., Window]) -> None:
+    rita = arrive()
+    page = rita.page
+
+    def late(route: Route) -> None:
+        page.wait_for_timeout(1000)
+        route.continue_()
+
+    page.route("**/htmx.min.js*", late)
+    page.goto(f"{rita.url}/login/console", wait_until="commit")
+    page.locator("#search").fill("nobody")  # before anything serves it
+    page.get_by_text("No computer matches.").wait_for()
+    page.locator("#search").press("Control+a")
+    page.keyboard.type("FRONT")
+    page.get_by_role("row").filter(has_text=COMPUTER).wait_for()
+    assert "search=FRONT" in page.url
+    page.get_by_role("link", name="Start session").focus()
+    with page.expect_response(lambda answer: "page=1" in answer.url):  # it asks by itself
+        pass
+    page.wait_for_timeout(300)
+    assert page.evaluate("document.activeElement.textContent") == "Start session", "the keyboard's place is kept"
+    assert page.locator("#search").input_value() == "FRONT"
+    page.get_by_label("Only online").check()
+    page.wait_for_url("**online=yes*")
+    page.get_by_role("row").filter(has_text=COMPUTER).wait_for()
 
 
 def test_asking_for_the_page_begins_nothing(arrive: Callable[..., Window], site: ConsoleSite) -> None:
