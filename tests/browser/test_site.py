@@ -16,7 +16,8 @@ from staffetta.lab.world import wait_until
 pytestmark = [pytest.mark.live, pytest.mark.browser, pytest.mark.timeout(600)]
 
 EVERYTHING = [
-    "Information", "Overview", "Jump Clients", "Users", "Sessions", "File store", "Security", "Failover", "Audit log",
+    "Information", "Overview", "Jump Clients", "Remote computers", "Users", "Sessions", "File store", "Security",
+    "Failover", "Audit log",
 ]  # fmt: skip
 HEADINGS = {"Overview": "My account"}
 COMPUTER = "computer-2"
@@ -45,7 +46,7 @@ def test_every_page_is_sound_in_light_and_dark_on_desk_and_phone(
     paths = [
         "status/information", "my-account", "jump-clients", "jump-clients/installers", "users", "users/new",
         "reports/sessions", f"reports/sessions/{session}", "files", "management/security", "management/failover",
-        "audit-log", "change-password",
+        "audit-log", "change-password", "console",
     ]  # fmt: skip
     for scheme, viewport in (("light", None), ("dark", None), ("light", PHONE), ("dark", PHONE)):
         options = {"color_scheme": scheme} | ({"viewport": viewport} if viewport else {})
@@ -87,7 +88,7 @@ def test_a_new_technician_must_change_the_one_time_password(
         tessa.page.get_by_role("heading", name="Change your password").wait_for()
     tessa.change_first_password(once, lasting)
     tessa.page.get_by_role("heading", name="Information").wait_for()
-    assert tessa.pages() == ["Information", "Overview", "Jump Clients", "File store"]
+    assert tessa.pages() == ["Information", "Overview", "Jump Clients", "Remote computers", "File store"]
     for path in ("users", "audit-log", "reports/sessions", "jump-clients/installers"):
         with tessa.refusal(403):
             tessa.open(f"/login/{path}")

@@ -18,6 +18,7 @@ from staffetta.wire.fields import (
     Capabilities,
     Counter,
     Details,
+    Hash,
     Id,
     Name,
     Nonce,
@@ -72,11 +73,16 @@ class ShellOptions:
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """Gateway, first message on every connection: what to sign, and the site's newest signed statement."""
+    """Gateway, first message on every connection: what to sign, and the site's newest signed statement.
+
+    ``certificate`` is the SHA-256 of the leaf that the gateway shows on this connection, for an end in a browser, which
+    cannot see it. An end that can see it signs what it sees.
+    """
 
     TYPE: ClassVar[str] = "challenge"
     nonce: Nonce
     statement: Token
+    certificate: Hash | None = None
 
 
 @dataclass(frozen=True, slots=True)

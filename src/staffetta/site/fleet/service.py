@@ -262,10 +262,15 @@ def revoked_among(client_ids: Collection[str]) -> set[str]:
 
 
 def list_clients(
-    search: str = "", *, include_revoked: bool = False, offset: int = 0, limit: int | None = None
+    search: str = "",
+    *,
+    include_revoked: bool = False,
+    online: bool = False,
+    offset: int = 0,
+    limit: int | None = None,
 ) -> tuple[ClientSummary, ...]:
-    """Return clients by name; ``search`` matches part of the name, the version or the id."""
-    rows = _matching(search, include_revoked).select_related("presence").order_by("name", "id")
+    """Return clients by name; ``search`` matches part of the name, the version or the id, ``online`` who is so now."""
+    rows = _matching(search, include_revoked, online).select_related("presence").order_by("name", "id")
     end = None if limit is None else offset + limit
     now = utc_now()
     silent, since = presence.silent_holders(now), check_ins.served_since()
@@ -279,9 +284,9 @@ def list_not_seen(limit: int | None = None) -> tuple[ClientSummary, ...]:
     return tuple(_client_summary(row, set(), since) for row in rows)
 
 
-def count_clients(search: str = "", *, include_revoked: bool = False) -> int:
+def count_clients(search: str = "", *, include_revoked: bool = False, online: bool = False) -> int:
     """Return how many clients ``list_clients`` would find in all."""
-    return _matching(search, include_revoked).count()
+    return _matching(search, include_revoked, online).count()
 
 
 def revoke_client(actor: str, client_id: str) -> None:
@@ -309,8 +314,11 @@ def _client(client_id: str) -> JumpClient:
     return row
 
 
-def _matching(search: str, include_revoked: bool) -> "QuerySet[JumpClient]":
-    rows = JumpClient.objects.all() if include_revoked else JumpClient.objects.filter(revoked_at=None)
+def _matching(search: str, include_revoked: bool, online: bool) -> "QuerySet[JumpClient]":
+    if online:
+        rows = presence.online_clients(utc_now())
+    else:
+        rows = JumpClient.objects.all() if include_revoked else JumpClient.objects.filter(revoked_at=None)
     words = search.strip()
     if words:
         rows = rows.filter(Q(name__icontains=words) | Q(presence__version__icontains=words) | Q(pk__startswith=words))

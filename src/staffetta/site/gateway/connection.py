@@ -16,6 +16,7 @@ from staffetta.front.connections import DoorConnection
 from staffetta.kernel.errors import StaffettaError
 from staffetta.kernel.ids import new_id
 from staffetta.kernel.log import bound, get_logger
+from staffetta.site.gateway.browsers import check_origin
 from staffetta.site.gateway.errors import Elsewhere, Turned
 from staffetta.site.gateway.signing import Signer
 from staffetta.wire import frames, messages
@@ -57,7 +58,10 @@ class Connection:
 
     @classmethod
     async def accept(cls, request: web.Request, signer: Signer, held_bytes: int) -> "Connection":
-        """Upgrade the request and send the challenge. Raises aiohttp's 400 for what is no such WebSocket."""
+        """Upgrade the request and send the challenge.
+
+        Raises aiohttp's 400 for what is no such WebSocket, 403 for one from another site's page.
+        """
         socket = _EndSocket(
             protocols=(frames.SUBPROTOCOL,),
             max_msg_size=frames.MAX_MESSAGE + 1,
@@ -69,11 +73,12 @@ class Connection:
         ready = socket.can_prepare(request)
         if not ready.ok or ready.protocol != frames.SUBPROTOCOL:
             raise web.HTTPBadRequest(text=f"This is a WebSocket of sub-protocol {frames.SUBPROTOCOL}.\n")
+        check_origin(request, signer.standing.addresses)
         protocol = request.protocol
         shown = protocol.certificate if isinstance(protocol, DoorConnection) else signer.certificate().hex()
         await socket.prepare(request)
         connection = cls(socket, request, bytes.fromhex(shown), held_bytes)
-        connection.say(messages.Challenge(connection.nonce, signer.statement()))
+        connection.say(messages.Challenge(connection.nonce, signer.statement(), connection.certificate))
         return connection
 
     @property

@@ -236,6 +236,12 @@ def live_sessions() -> tuple[SessionFacts, ...]:
     return tuple(_facts(row) for row in rows)
 
 
+def live_sessions_of(rep_id: str, limit: int) -> tuple[SessionFacts, ...]:
+    """Return the newest sessions of a rep that have not ended."""
+    rows = LiveSession.objects.filter(rep_id=rep_id, ended_at=None, probe=False).order_by("-opened_at")[:limit]
+    return tuple(_facts(row) for row in rows)
+
+
 def ended_elsewhere(sessions: Collection[str]) -> dict[str, str]:
     """Return which of these the other appliance has ended, and why: its record says so, whatever goes on here."""
     ended = SessionReport.objects.filter(pk__in=sessions, ended_at__isnull=False)

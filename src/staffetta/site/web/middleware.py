@@ -24,15 +24,15 @@ class ErrorsAsPages(MiddlewareMixin):
         return trouble(request, exception.http_status, _("That cannot be done"), exception.message)
 
 
-EDITING: Final = frozenset({"fleet", "management", "accounts"})
-"""The apps whose pages edit configuration."""
+EDITING: Final = frozenset({"fleet", "management", "accounts", "console"})
+"""The apps whose pages edit configuration, or start sessions."""
 
 READING: Final = frozenset({"accounts:mine", "management:audit-log", "fleet:clients-json"})
 """Pages of theirs that a backup has too."""
 
 
 class BackupPages(MiddlewareMixin):
-    """On a backup, a page that edits configuration says that it is found on the primary (F2)."""
+    """On a backup, a page that edits configuration or starts sessions says that it is found on the primary (F2)."""
 
     def process_view(
         self,

@@ -103,6 +103,10 @@ STAFFETTA_FACE = Face(
         Section(_("My account"), (Item(_("Overview"), "accounts:mine"),)),
         Section(_("Jump"), (Item(_("Jump Clients"), "fleet:clients", everywhere=False),)),
         Section(
+            _("Representative console"),
+            (Item(_("Remote computers"), "console:computers", Allowed.START_SESSIONS.full, everywhere=False),),
+        ),
+        Section(
             _("Users & security"), (Item(_("Users"), "accounts:users", Allowed.MANAGE_USERS.full, everywhere=False),)
         ),
         Section(_("Reports"), (Item(_("Sessions"), "support:sessions", Allowed.VIEW_REPORTS.full),)),
@@ -124,6 +128,7 @@ INSTALLED_APPS = [
     "staffetta.site.accounts",
     "staffetta.site.fleet",
     "staffetta.site.support",
+    "staffetta.site.console",
     "staffetta.site.management",
     "staffetta.site.failover",
     "staffetta.site.web",

@@ -27,6 +27,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("login/", include("staffetta.site.accounts.urls")),
     path("login/", include("staffetta.site.fleet.urls")),
     path("login/", include("staffetta.site.support.urls")),
+    path("login/", include("staffetta.site.console.urls")),
     path("login/", include("staffetta.site.management.urls")),
     path("login/", include("staffetta.site.failover.urls")),
     # for programs, at an address that does not depend on where the pages are

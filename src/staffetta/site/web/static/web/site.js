@@ -13,6 +13,12 @@
       window.setTimeout(() => { button.textContent = label; }, 2000);
     });
   }
+  // Signing out ends the sessions that this browser holds, and takes its console key away (site/console).
+  document.addEventListener("submit", (event) => {
+    if (!event.target.action?.endsWith("/sign-out")) return;
+    new BroadcastChannel("staffetta-signed-out").postMessage("");
+    indexedDB.deleteDatabase("staffetta-console");
+  });
   // <form data-upload> with a <progress hidden>: shows how much has been sent.
   for (const form of document.querySelectorAll("form[data-upload]")) {
     const bar = form.querySelector("progress");

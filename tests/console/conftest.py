@@ -1,0 +1,45 @@
+"""A real Chromium, and a page in it that holds the console's modules."""
+
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from console.modules import served
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+
+
+def bench_at(browser: Browser, address: str) -> Page:
+    """Open the page with the modules; it calls nothing by itself."""
+    page = browser.new_page()
+    page.goto(address)
+    page.wait_for_function("window.ready")
+    return page
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        executable = shutil.which("chromium") or "/usr/bin/chromium"
+        browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def bench(chromium: Browser) -> Iterator[Page]:
+    """The page with the modules as they are."""
+    with served() as address:
+        page = bench_at(chromium, address)
+        yield page
+        page.close()
