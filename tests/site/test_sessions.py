@@ -169,9 +169,25 @@ def test_a_session_ends_when_both_ends_have_been_gone_long(session: str) -> None
     assert service.expire_silent(now) == ()
     assert service.expire_silent(now + timedelta(seconds=5)) == ()
     service.note_detached(session, "jump-client", 1, now)
-    assert service.expire_silent(now) == ()
+    assert service.expire_silent(now) == ()  # noticed five seconds ahead of this clock
     assert service.expire_silent(later - timedelta(seconds=1)) == ()
     assert service.expire_silent(later + timedelta(seconds=1)) == (session,)
+    assert service.session(session).end_reason == "silent"
+
+
+def test_a_session_is_over_when_one_end_has_given_up_and_not_for_one_that_has_just_left(session: str) -> None:
+    """A closed tab must not leave a shell open on the remote computer for ever."""
+    now = utc_now()
+    patience = service.ENDS_GIVE_UP_AFTER
+    _attach(session, "console", 1, at=now)
+    _attach(session, "jump-client", 1, at=now)
+    service.note_detached(session, "jump-client", 1, now)
+    assert service.expire_silent(now) == ()
+    _attach(session, "jump-client", 2, at=now + patience / 2)
+    service.note_detached(session, "console", 1, now + patience / 2)
+    assert service.expire_silent(now + patience / 2) == ()
+    assert service.expire_silent(now + patience) == (), "the console left three minutes ago only"
+    assert service.expire_silent(now + patience * 3 / 2) == (session,)
     assert service.session(session).end_reason == "silent"
 
 

@@ -56,7 +56,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
 @pytest.mark.live
 @pytest.mark.root
 @pytest.mark.skipif(os.geteuid() != 0, reason="installing a package and booting a system need root")
-@pytest.mark.req("U8", "U10", "H2")
+@pytest.mark.req("U8", "U10")
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("system", [overlaid, pytest.param(clean, marks=pytest.mark.soak)])
 def test_an_appliance_is_installed_serves_and_is_removed(

@@ -211,10 +211,7 @@ class Story(ABC):
             "updated": _on_newer(admin),
             "limit": found["limit"],
             "most_at_once": most_at_once(spans),
-            **dict(
-                Counter({"active": 0, "passive": 0})
-                | Counter(str(one.get("mode", "active")) for one in found["clients"])
-            ),
+            **{"active": 0, "passive": 0, **Counter(str(one.get("mode", "active")) for one in found["clients"])},
             "check_ins": sum(computer.check_ins() for computer in self.computers),
             "versions": dict(Counter(str(one["version"]) for one in found["clients"])),
         }

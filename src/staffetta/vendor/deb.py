@@ -18,6 +18,7 @@ import click
 from click.shell_completion import BashComplete
 
 from staffetta.control.delivered import Delivered
+from staffetta.kernel.files import appearing_whole
 from staffetta.packages import Version
 from staffetta.vendor.environment import dependencies, run
 from staffetta.vendor.errors import BuildFailed
@@ -48,6 +49,7 @@ class DebOrder:
 
 def build_deb(order: DebOrder) -> None:
     """Write the package file ``order.output``; raises ``BuildFailed``, and leaves nothing half written."""
+    version = debian_version(order.version)
     if shutil.which("dpkg-deb") is None:
         raise BuildFailed("A Debian package is built by dpkg-deb: do this on Debian, or install the package dpkg.")
     if re.fullmatch(r"[^<>\n]+ <[^<>@\s]+@[^<>@\s]+>", order.maintainer) is None:
@@ -63,17 +65,23 @@ def build_deb(order: DebOrder) -> None:
         tree = work / "tree"
         _fill_home(order, interpreter, work, tree / HOME)
         _fill_system(tree)
-        _write_control(order, interpreter, tree)
+        _write_control(order, version, interpreter, tree)
         whole = work / "whole.deb"
         run(
             ["dpkg-deb", "-Zzstd", "-z9", "--root-owner-group", "--build", tree, whole],
             "put the Debian package together",
         )
-        shutil.copyfile(whole, order.output)
+        with appearing_whole(order.output, 0o644) as package, whole.open("rb") as built:
+            shutil.copyfileobj(built, package)
 
 
 def debian_version(version: Version) -> str:
-    """The version as Debian orders it: what comes before a release is marked by a tilde (Policy, 5.6.12)."""
+    """The version as Debian orders it: what comes before a release is marked by a tilde (Policy, 5.6.12).
+
+    Raises ``BuildFailed`` for what Debian has no word for: an epoch, a local version.
+    """
+    if not re.fullmatch(r"[0-9a-z.]+", str(version)):
+        raise BuildFailed(f"{version} cannot be the version of a Debian package: give numbers with points.")
     return _PRE_RELEASE.sub(r"~\1", str(version)).replace("~.dev", "~dev")
 
 
@@ -101,12 +109,12 @@ def _fill_system(tree: Path) -> None:
             path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
 
 
-def _write_control(order: DebOrder, interpreter: Interpreter, tree: Path) -> None:
+def _write_control(order: DebOrder, version: str, interpreter: Interpreter, tree: Path) -> None:
     architecture = subprocess.run(
         ["dpkg", "--print-architecture"], capture_output=True, text=True, check=True
     ).stdout.strip()
     fields = {
-        "version": debian_version(order.version),
+        "version": version,
         "architecture": architecture,
         "maintainer": order.maintainer,
         "kilobytes": sum(path.lstat().st_size for path in tree.rglob("*")) // 1024,

@@ -223,7 +223,7 @@ def _passes(error: ClientError, waited: bool) -> bool:
     """Whether to ask again: the site moves or restarts, or cannot be reached just now by a rep who waits anyway."""
     match error:
         case SiteRefused():
-            return error.refusal == "elsewhere"
+            return error.refusal == "elsewhere" or (waited and error.refusal == "failed")
         case SiteUnreachable():
             return waited
         case _:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from staffetta.clients.jump_client import schedule
+from staffetta.clients.jump_client.local_asking import NotCheckedIn
 from staffetta.clients.jump_client.schedule import Due, Reason
 from staffetta.clients.jump_client.waking import WakeListener
 from staffetta.clients.runtime.network import jitter
@@ -138,6 +139,8 @@ class Attendance:
                     reason = Reason.SESSION  # it came while the client was leaving
                     continue
                 if self._habits.once:
+                    if not reached:
+                        raise NotCheckedIn("The site was not reached; see the lines above for why.")
                     return
                 failures = 0 if reached else failures + 1
                 reason = await self._rest(self._next(failures), Reason.AGAIN if failures else Reason.DUE)

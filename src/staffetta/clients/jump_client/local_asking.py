@@ -85,6 +85,8 @@ async def ask_running(root: Path) -> CheckedIn | None:
             reader, writer = await asyncio.open_unix_connection(path)
     except (FileNotFoundError, ConnectionRefusedError):
         return None
+    except PermissionError:
+        raise NotCheckedIn("The client's folder belongs to another user: run this as that user.") from None
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
             said = json.loads(await reader.readline())

@@ -39,6 +39,7 @@ class WakeListener:
         self._tries = Allowance(TRIES, TRY_SECONDS, time.monotonic())
         self._wakes = Allowance(WAKES, WAKE_SECONDS, time.monotonic())
         self._open = 0
+        self._trouble = ""
 
     @property
     def port(self) -> int | None:
@@ -52,8 +53,11 @@ class WakeListener:
         try:
             self._server = await asyncio.start_server(self._serve, port=self._port, limit=waking.ANSWER_BYTES)
         except OSError as error:
-            _log.warning("no wake-up can reach this client", extra={"port": self._port, "why": str(error)})
+            if str(error) != self._trouble:  # it is tried again and again
+                _log.warning("no wake-up can reach this client", extra={"port": self._port, "why": str(error)})
+            self._trouble = str(error)
         else:
+            self._trouble = ""
             _log.info("waiting for wake-ups", extra={"port": self._port})
 
     async def stop(self) -> None:

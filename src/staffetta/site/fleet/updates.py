@@ -173,13 +173,16 @@ def _facts(question: Question, wanted: str | None, now: datetime) -> Facts:
         slots=slots,
         limit=most,
         held=bool(held()[0]),
-        behind=_online_behind(wanted) if len(slots) >= most else 0,
+        behind=_waiting(wanted) if len(slots) >= most else 0,
         now=now,
     )
 
 
-def _online_behind(wanted: str) -> int:
-    return presence.online_clients(utc_now()).exclude(presence__version=wanted).count()
+def _waiting(wanted: str) -> int:
+    """How many are behind and ask again by themselves: those online, and passive ones, which ask from afar."""
+    here = presence.online_clients(utc_now()).exclude(presence__version=wanted).filter(passive=False).count()
+    afar = JumpClient.objects.filter(revoked_at=None, passive=True).exclude(presence=None)
+    return here + afar.exclude(presence__version=wanted).count()
 
 
 def _lock() -> None:

@@ -278,9 +278,10 @@ def add_segment(session: str, path: Path, sha256: str, size: int, at: datetime |
 
 
 def expire_silent(now: datetime) -> tuple[str, ...]:
-    """End the sessions whose ends have both been gone so long that they have given up; returns their ids.
+    """End the sessions of which an end has been gone so long that it has given up; returns their ids.
 
-    An end is gone when its connection was seen to end, or the gateway process that held it is silent. The time runs
+    It never comes back, so the other one must not wait for ever: a tab that was closed would leave a shell behind. An
+    end is gone when its connection was seen to end, or the gateway process that held it is silent. The time also runs
     from when this is first noticed, so that a restarted site gives the ends their whole time to come back. On a backup
     nobody is ever attached, and nothing is ended.
     """
@@ -290,12 +291,15 @@ def expire_silent(now: datetime) -> tuple[str, ...]:
     alive = {pk for pk, beat in beats.items() if beat >= now - presence.SILENT_AFTER}
     over: list[str] = []
     for row in LiveSession.objects.filter(ended_at=None).prefetch_related("ends"):
-        gone = all(not end.present or (bool(alive) and end.holder not in alive) for end in row.ends.all())
-        if not gone:
+        ends = tuple(row.ends.all())
+        gone = [end for end in ends if not end.present or (bool(alive) and end.holder not in alive)]
+        if ends and not gone:
             continue
         if row.silent_since is None:
             LiveSession.objects.filter(pk=row.pk, silent_since=None).update(silent_since=now)
-        elif now - row.silent_since >= ENDS_GIVE_UP_AFTER and end_session(row.pk, SILENT, now):
+            continue
+        given_up = not ends or any(end.present or now - end.changed_at >= ENDS_GIVE_UP_AFTER for end in gone)
+        if given_up and now - row.silent_since >= ENDS_GIVE_UP_AFTER and end_session(row.pk, SILENT, now):
             over.append(row.pk)
     return tuple(over)
 

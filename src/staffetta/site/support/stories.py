@@ -213,6 +213,7 @@ def _story(row: SessionReport) -> SessionStory:
 def _told_in_order(events: Iterable[SessionEvent]) -> Iterator[StoryEvent]:
     """The events, with what follows from those before them: causes, and transfers that are told a second time."""
     places: dict[str, Place] = {}
+    counters: dict[str, int | None] = {}
     gone: set[str] = set()
     transfers: dict[int, ToldTransfer] = {}
     for one in events:
@@ -221,10 +222,10 @@ def _told_in_order(events: Iterable[SessionEvent]) -> Iterator[StoryEvent]:
             place = Place(one.origin, one.incarnation, one.generation, one.version)
             if one.end in places:
                 cause = cause_of(places[one.end], place, gone=one.end in gone)
-            places[one.end] = place
+            places[one.end], counters[one.end] = place, one.counter
             gone.discard(one.end)
-        elif one.event == "detached":
-            gone.add(one.end)
+        elif one.event == "detached" and one.counter in (None, counters.get(one.end)):
+            gone.add(one.end)  # not the place that it had left for a newer one before
         elif transfer is not None:
             known = transfers.setdefault(transfer.channel, transfer)
             repeats = known is not transfer and _same(known, transfer)

@@ -1,7 +1,7 @@
 """Which sessions somebody wants to see: the rows that match, and how an address says it."""
 
 from dataclasses import dataclass, fields
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time
 from typing import Final
 
 from django.db.models import Q
@@ -48,11 +48,7 @@ class Wanted:
         if self.state:
             found &= Q(ended_at__isnull=self.state == GOING_ON)
         if self.since is not None:
-            found &= Q(opened_at__gte=_midnight(self.since))
+            found &= Q(opened_at__gte=datetime.combine(self.since, time.min, UTC))
         if self.until is not None:
-            found &= Q(opened_at__lt=_midnight(self.until) + timedelta(days=1))
+            found &= Q(opened_at__lte=datetime.combine(self.until, time.max, UTC))
         return found
-
-
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time(), UTC)

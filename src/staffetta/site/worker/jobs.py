@@ -51,9 +51,9 @@ def jobs(limits: WorkerSettings) -> tuple[Job, ...]:
 
 
 def expire_sessions(now: datetime) -> None:
-    """End sessions whose ends have both been gone longer than they dial."""
+    """End sessions of which an end has been gone longer than it dials."""
     for session in support.expire_silent(now):
-        _log.info("session ended: both ends were gone too long", extra={"session": session})
+        _log.info("session ended: an end was gone too long", extra={"session": session})
 
 
 def tidy(now: datetime) -> None:

@@ -23,7 +23,7 @@ ENDINGS: Final[dict[str, Promise]] = {
     "ended by the jump-client": gettext_lazy("by the Jump Client"),
     "the Jump Client has ended the session": gettext_lazy("by the Jump Client"),
     "exit": gettext_lazy("by the remote shell, which was left"),
-    SILENT: gettext_lazy("by the site: both ends had been gone for six minutes"),
+    SILENT: gettext_lazy("by the site: an end had been gone for six minutes"),
     "recording-stopped": gettext_lazy("by the site: there was no room for the recording"),
     "positions-lost": gettext_lazy("by an end that no longer knew what had arrived"),
 }

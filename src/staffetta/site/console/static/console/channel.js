@@ -7,8 +7,11 @@ import { DATA_HEADER, FrameError, MAX_PAYLOAD } from "./frames.js";
 
 export const MAX_CHANNELS = 64;
 
-/** Bytes. payload: of one frame; window: of a channel; hold: in all; reserve: the part of hold that is for channel 0. */
-export const LIMITS = Object.freeze({ payload: MAX_PAYLOAD, window: 256 * 1024, hold: 4 * 1024 * 1024, reserve: 64 * 1024 });
+/**
+ * Bytes. payload: of one frame; window: of a channel; hold: in all; reserve: the part of hold that is for channel 0. Hold
+ * is half of what an end may keep: with the screen it must fit, as base64, into what a tab may store.
+ */
+export const LIMITS = Object.freeze({ payload: MAX_PAYLOAD, window: 256 * 1024, hold: 2 * 1024 * 1024, reserve: 64 * 1024 });
 
 /** One channel's sending side: `kept` are the encoded frames from `base` on; `cursor` is the next to send. */
 export class Outgoing {

@@ -17,11 +17,15 @@ export function pause(seconds, signal = null) {
   return new Promise((resolve) => {
     if (signal?.aborted) return resolve();
     const number = (numbers += 1);
-    waiting.set(number, resolve);
-    signal?.addEventListener("abort", () => {
+    const cut = () => {
       waiting.delete(number);
       resolve();
-    }, { once: true });
+    };
+    waiting.set(number, () => {
+      signal?.removeEventListener("abort", cut); // a signal that lives long must not gather them
+      resolve();
+    });
+    signal?.addEventListener("abort", cut, { once: true });
     worker.postMessage({ number, milliseconds: Math.max(0, seconds * 1000) });
   });
 }

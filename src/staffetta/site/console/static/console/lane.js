@@ -32,6 +32,11 @@ export class Lane {
     this.link.send(this.channel, payload);
   }
 
+  /** Send the last word as soon as there is room for it, whoever still serves the channel here. */
+  async sayLast(payload) {
+    if (await this.link.writable()) this.link.send(this.channel, payload);
+  }
+
   /** How many bytes, headers included, the far application has not yet taken. */
   get unconsumed() {
     return this.link.end.outgoing.get(this.channel)?.keptBytes ?? 0;

@@ -141,6 +141,10 @@ export class SessionLink {
     const { ticket } = this;
     const counter = this.end.dial();
     const proof = await prove(this.about.key, "attach", link.nonce, link.certificate, ticket, counter);
+    if (this.#done) { // frozen meanwhile: another page goes on
+      link.close(frames.Close.MOVED);
+      return false;
+    }
     const joined = new Promise((resolve) => { this.joining = { counter, resolve }; });
     this.links.set(counter, link);
     link.send(messages.encode("attach", {

@@ -1,13 +1,10 @@
-// The list of computers: times in the reader's zone, sessions that this browser holds, and the wish to begin one.
-
-import { localTimes } from "./times.js";
+// The list of computers: sessions that this browser holds, and the wish to begin one.
 
 /** Where a click on "Start session" is remembered until the session's page reads it: asking for that page is no wish. */
 const WISH = "staffetta-begin";
 const NAME = "staffetta-session-";
 
 async function look() {
-  localTimes();
   const row = document.querySelector("[data-going-on]");
   if (!row) return;
   const { held } = await navigator.locks.query();

@@ -7,7 +7,6 @@ import { CredentialRefused, credentialFor, forgetCredential, keyOf, signedOut } 
 import { SessionLink } from "./link.js";
 import { openSession, Refused } from "./presence.js";
 import { Tab } from "./tabs.js";
-import { localTimes } from "./times.js";
 
 const WISH = "staffetta-begin";
 const TELL_AFTER = 1000; // milliseconds: a shorter pause is shown, not announced
@@ -43,9 +42,12 @@ class Page {
     part("again").addEventListener("click", () => location.reload());
     part("take-back").addEventListener("click", () => location.reload());
     part("end").addEventListener("click", () => this.link?.finish(LEFT));
-    signedOut.onmessage = () => this.link?.finish(SIGNED_OUT);
-    window.addEventListener("pagehide", () => this.keep(true));
-    document.addEventListener("visibilitychange", () => { if (document.hidden) this.keep(false); });
+    signedOut.onmessage = () => {
+      this.pending = null;
+      this.link?.finish(SIGNED_OUT);
+    };
+    // Only then: what was kept while the session goes on would be gone on from with positions long passed.
+    window.addEventListener("pagehide", () => this.keep());
     setInterval(() => this.show(), 250);
   }
 
@@ -73,12 +75,12 @@ class Page {
       return this.notBegun(error, rep);
     }
     this.session = opened.session;
-    history.replaceState(null, "", page.dataset.sessions.replace("ID", opened.session));
     const opening = claimsOf(opened.ticket).about?.opened;
     if (opening) this.since(new Date(opening));
     this.tab = this.makeTab();
     await this.tab.hold();
     this.start(account.privateKey, opened.ticket, null);
+    history.replaceState(null, "", page.dataset.sessions.replace("ID", opened.session));
   }
 
   async notBegun(error, rep) {
@@ -87,7 +89,7 @@ class Page {
       return this.trouble(words[word] ?? (error.message || `${words["no-answer"]} ${error.status}`), true);
     }
     if (error instanceof Refused) {
-      await forgetCredential(rep);
+      if (error.code === "not-proven") await forgetCredential(rep);
       return this.trouble(error.message, true);
     }
     console.warn(error);
@@ -161,11 +163,12 @@ class Page {
     return { kind: this.kind, name: page.dataset.clientName, link: this.link.save(), own: this.carrier.save() };
   }
 
-  /** Keep it all for the next page in this tab; when this one is left, it stops. */
-  keep(leaving) {
+  /** Keep it all for the next page in this tab; this one stops. */
+  keep() {
     if (this.pending === null && (this.link === null || this.link.end.over !== null)) return;
-    const state = leaving ? this.give() : this.pending ?? this.state();
-    if (!Tab.keep(this.session, state)) Tab.keep(this.session, { ...state, own: this.carrier?.save(true) });
+    const state = this.give();
+    if (Tab.keep(this.session, state) || Tab.keep(this.session, { ...state, own: this.carrier?.save(true) })) return;
+    console.warn("there is no room to keep this session for the next page");
   }
 
   // -- how it is
@@ -222,11 +225,10 @@ class Page {
   }
 
   since(at) {
-    const time = part("since").querySelector("time");
-    time.removeAttribute("title");
+    const time = document.createElement("time"); // ui/times.js writes it in the reader's zone
     time.dateTime = at.toISOString();
     time.textContent = at.toISOString();
-    localTimes(part("since"));
+    part("opened").replaceChildren(time);
     part("since").hidden = false;
   }
 

@@ -68,7 +68,7 @@ export class Transfer {
     const { code, message, answer } = error instanceof FileProblem ? error : new FileProblem("failed", String(error.message));
     this.tell(code);
     const last = answer ?? (this.side.over ? null : this.side.refuse(code, message));
-    if (last && last.length <= this.lane.link.end.room(this.lane.channel)) this.lane.link.send(this.lane.channel, last);
+    if (last) this.lane.sayLast(last);
     if (!(error instanceof FileProblem)) console.warn(error);
   }
 

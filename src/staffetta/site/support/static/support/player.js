@@ -37,7 +37,8 @@
     }
     remarks.hidden = !found.length;
     const list = remarks.querySelector("ul");
-    list.replaceChildren(...found.slice(0, 20).map((one) => {
+    const shown = found.length > 20 ? [...found.slice(0, 20), `… +${found.length - 20}`] : found;
+    list.replaceChildren(...shown.map((one) => {
       const item = document.createElement("li");
       item.textContent = one;
       return item;

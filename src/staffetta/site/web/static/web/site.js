@@ -13,10 +13,19 @@
       window.setTimeout(() => { button.textContent = label; }, 2000);
     });
   }
-  // Signing out ends the sessions that this browser holds, and takes its console key away (site/console).
+  // Signing out ends the sessions that this browser holds, and takes its console key and what its tabs have kept of
+  // sessions away (site/console). Every page of the site hears it.
+  const signedOut = new BroadcastChannel("staffetta-signed-out");
+  const forget = () => {
+    for (const name of Object.keys(sessionStorage)) {
+      if (name.startsWith("staffetta-session-")) sessionStorage.removeItem(name);
+    }
+  };
+  signedOut.addEventListener("message", forget);
   document.addEventListener("submit", (event) => {
     if (!event.target.action?.endsWith("/sign-out")) return;
-    new BroadcastChannel("staffetta-signed-out").postMessage("");
+    signedOut.postMessage("");
+    forget();
     indexedDB.deleteDatabase("staffetta-console");
   });
   // <form data-upload> with a <progress hidden>: shows how much has been sent.
