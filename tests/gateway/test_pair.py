@@ -65,7 +65,7 @@ async def a_computer(couple: Couple, folder: Path) -> AsyncIterator[Computer]:
     state = StateDirectory(folder / "pc")
     state.create()
     token = enrolment.token_in(couple.token)
-    identity = await enrolment.enrol(state, couple.token, token, "till")
+    identity = (await enrolment.enrol(state, couple.token, token, "till")).client
     client = installed.load(folder / "pc")
     async with Network(client.site.book(), client.remember) as network:
         computer = Computer(identity, client.key, network)
