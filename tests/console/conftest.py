@@ -27,8 +27,9 @@ def bench_at(browser: Browser, address: str) -> Page:
     return page
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
+    """For one module: while it is there an event loop runs in this process, and no test can run another."""
     with sync_playwright() as playwright:
         executable = shutil.which("chromium") or "/usr/bin/chromium"
         browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
@@ -36,7 +37,7 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def bench(chromium: Browser) -> Iterator[Page]:
     """The page with the modules as they are."""
     with served() as address:
