@@ -72,7 +72,7 @@ def test_a_recording_is_played_paused_sought_and_sped_up(
     player.focus()
     page.keyboard.press("f")
     expect(page.locator(":fullscreen")).not_to_have_count(0)
-    page.keyboard.press("f")
+    page.evaluate("document.exitFullscreen()")
     expect(page.locator(":fullscreen")).to_have_count(0)
     assert page.locator("[data-player=remarks]").is_hidden()
 
