@@ -5,12 +5,14 @@ packages, in which nothing is there that a package forgot to depend on.
 """
 
 import contextlib
+import re
 import shlex
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from staffetta.kernel.errors import Unavailable
 from staffetta.lab.world import wait_until
 
 _ESSENTIAL = "systemd-sysv,dbus,ca-certificates"
@@ -59,10 +61,21 @@ class Machine:
                 ],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
-        children = Path(f"/proc/{self._container.pid}/task/{self._container.pid}/children")
-        wait_until("the container's first process", lambda: children.read_text().split(), 60)
-        self._leader = children.read_text().split()[0]
-        wait_until("systemd", lambda: self.try_run("systemctl", "is-active", "basic.target").returncode == 0, 120)
+        self._leader = wait_until("the container's first process", self._first_process, 60)
+        try:
+            wait_until("systemd", lambda: self.try_run("systemctl", "is-active", "basic.target").returncode == 0, 120)
+        except Unavailable as late:
+            raise Unavailable(f"{late} The system said: {self.log.read_text(errors='replace')[-3000:]}") from late
+
+    def _first_process(self) -> str:
+        """The number of the process that is 1 in the container; a helper that prepares its place comes before it."""
+        assert self._container is not None
+        for child in Path(f"/proc/{self._container.pid}/task/{self._container.pid}/children").read_text().split():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                numbers = re.search(r"^NSpid:(.*)$", Path(f"/proc/{child}/status").read_text(), re.MULTILINE)
+                if numbers is not None and numbers[1].split()[1:] == ["1"]:
+                    return child
+        return ""
 
     def active(self, unit: str) -> bool:
         """Whether its systemd says that a unit runs."""
