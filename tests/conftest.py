@@ -14,8 +14,9 @@ from staffetta.lab.single import Single
 from worlds import a_world
 
 BROWSER = Path(__file__).parent / "browser"
+SHARED_WORLD = ("tests/live/", "tests/browser/")
 OWN_WORLDS = ("tests/live/test_kills.py", "tests/live/test_pair_life.py")
-"""The files whose tests bring up worlds of their own, and so may run beside those of the shared one."""
+"""The files there whose tests bring up worlds of their own, and so may run beside those of the shared one."""
 
 
 class Lanes(LoadScopeScheduling):
@@ -23,7 +24,7 @@ class Lanes(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        return file if file in OWN_WORLDS else "the shared world"
+        return "the shared world" if file.startswith(SHARED_WORLD) and file not in OWN_WORLDS else file
 
 
 @pytest.hookimpl(optionalhook=True)
