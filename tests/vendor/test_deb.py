@@ -56,7 +56,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
 @pytest.mark.live
 @pytest.mark.root
 @pytest.mark.skipif(os.geteuid() != 0, reason="installing a package and booting a system need root")
-@pytest.mark.req("U8", "U10")
+@pytest.mark.req("U8", "U10", "B1", "B3")
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("system", [overlaid, pytest.param(clean, marks=pytest.mark.soak)])
 def test_an_appliance_is_installed_serves_and_is_removed(
@@ -76,6 +76,7 @@ def test_an_appliance_is_installed_serves_and_is_removed(
         machine.run("staffetta", "appliance", "eula", "accept")
         machine.run("staffetta", "appliance", "install-file", "/root/site.bundle", "--wait")
         _serves(machine)
+        _commands_are_those_of_the_installed_site(machine)
         _processes_have_no_more_rights_than_they_need(machine)
         _a_restart_and_a_kill_bring_everything_back(machine)
         _an_upgrade_of_the_package_cuts_nobody_off(machine)
@@ -99,6 +100,41 @@ def _install(machine: Machine) -> None:
 def _serves(machine: Machine) -> None:
     for url in ("https://127.0.0.1/login/sign-in", "https://127.0.0.1:8443/appliance/sign-in"):
         assert machine.run("python3.11", "-c", FACE, url).strip() == "200"
+
+
+def _commands_are_those_of_the_installed_site(machine: Machine) -> None:
+    """The package's own code for the site's data is taken away: what still works is the installed site's."""
+    own = machine.run("find", "/usr/lib/staffetta", "-type", "d", "-path", "*/staffetta/site", "-prune").strip()
+    for room in ("failover", "accounts", "data"):
+        machine.run("mv", f"{own}/{room}", f"/root/{room}.away")
+    try:
+        _backup_and_restore(machine)
+        machine.run("sh", "-c", "umask 077; head -c 32 /dev/urandom | base64 > /root/key")
+        machine.run("staffetta", "failover", "key", "--file", "/root/key")
+        assert machine.run("staffetta", "failover", "key", "--show").strip() == machine.run("cat", "/root/key").strip()
+        assert "site version 1.0" in machine.run("staffetta", "failover", "status")
+        assert "One-time password" in machine.run("staffetta", "site", "reset-password", "admin")
+        unknown = machine.try_run("staffetta", "site", "reset-password", "nobody")
+        assert unknown.returncode == 4
+        assert "nobody" in unknown.stderr
+    finally:
+        for room in ("failover", "accounts", "data"):
+            machine.run("mv", f"/root/{room}.away", f"{own}/{room}")
+    foreign = "find /var/lib/staffetta/site ! -user staffetta-site | head -1"
+    assert machine.run("sh", "-c", foreign) == ""
+
+
+def _backup_and_restore(machine: Machine) -> None:
+    machine.run("sh", "-c", "umask 077; echo 'correct horse' > /root/password")
+    secret = ("--password-file", "/root/password")
+    assert "version 1.0" in machine.run("staffetta", "backup", "create", "/root/site.age", *secret)
+    assert machine.run("stat", "-c", "%U %a", "/root/site.age").strip() == "root 600"
+    assert machine.run("head", "-c", "21", "/root/site.age") == "age-encryption.org/v1"
+    assert "put back" in machine.run("staffetta", "backup", "restore", "/root/site.age", *secret, "--yes")
+    machine.run("sh", "-c", "umask 077; echo wrong > /root/password")
+    refused = machine.try_run("staffetta", "backup", "restore", "/root/site.age", *secret, "--yes")
+    assert refused.returncode != 0
+    assert "password" in refused.stderr
 
 
 def _processes_have_no_more_rights_than_they_need(machine: Machine) -> None:

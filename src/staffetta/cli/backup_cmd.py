@@ -1,15 +1,19 @@
 """`staffetta backup`: make a backup of the site on this machine, and restore one."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 import click
 
+from staffetta.cli.installed_site import hand_on
 from staffetta.cli.options import appliance_option, yes_option
 from staffetta.cli.site_process import person_at_terminal, set_up_site, working_as
 from staffetta.kernel.clock import format_time
 from staffetta.kernel.errors import InvalidInput, NotFound
 from staffetta.kernel.files import appearing_whole
+from staffetta.site.backup.age import is_age
 
 if TYPE_CHECKING:
     from staffetta.site.backup.service import Manifest, Restored
@@ -25,6 +29,17 @@ class Contradiction(InvalidInput):
     """Two options exclude each other."""
 
     code = "contradiction"
+
+
+_HANDED: Final = ("password_file", "no_password", "yes", "opened", "password_at")
+"""What has been settled when the installed release's command is asked to do the work."""
+
+
+def _opened_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Where the file and the password are that another release's command has opened, as the user who gave it."""
+    for name in ("password-at", "opened"):
+        command = click.option(f"--{name}", name.replace("-", "_"), type=click.IntRange(min=3), hidden=True)(command)
+    return command
 
 
 @click.group()
@@ -43,6 +58,7 @@ def group() -> None:
     help="A file whose first line is the password; else it is asked for.",
 )
 @click.option("--no-password", is_flag=True, help="Do not encrypt. Whoever can read the file can act as this site.")
+@_opened_options
 def create_command(
     file: Path,
     folder: Path,
@@ -50,6 +66,8 @@ def create_command(
     without_logged_history: bool,
     password_file: Path | None,
     no_password: bool,
+    opened: int | None,
+    password_at: int | None,
 ) -> None:
     """Write a backup of the site to FILE, beside whatever the site is doing.
 
@@ -57,13 +75,23 @@ def create_command(
     recordings, unless it is --full. FILE appears when it is whole. A lost password cannot be recovered: without it the
     backup cannot be restored.
     """
+
+    def create(destination: BinaryIO, password: bytes | None) -> None:
+        actor = person_at_terminal()
+        user = set_up_site(folder)
+        from staffetta.site.backup import service
+        from staffetta.site.backup.work import full_disk_said
+
+        wanted = service.Wanted(full=full, logged_history=not without_logged_history)
+        with full_disk_said():
+            working_as(user, lambda: _tell_made(file, service.create(destination, wanted, password, actor)))
+
+    if opened is not None:
+        with os.fdopen(opened, "wb") as handed:
+            create(handed, _handed_password(password_at))
+        return
     if no_password and password_file is not None:
         raise Contradiction("Give either --password-file or --no-password.")
-    actor = person_at_terminal()
-    user = set_up_site(folder)
-    from staffetta.site.backup import service
-    from staffetta.site.backup.work import full_disk_said
-
     password = None if no_password else _new_password(password_file)
     if password is None:
         click.echo(
@@ -71,10 +99,10 @@ def create_command(
             "as this site towards its clients. Keep it like a key.",
             err=True,
         )
-    wanted = service.Wanted(full=full, logged_history=not without_logged_history)
     try:
-        with full_disk_said(), appearing_whole(file) as destination:
-            working_as(user, lambda: _tell_made(file, service.create(destination, wanted, password, actor)))
+        with appearing_whole(file) as destination:
+            if not _handed_on(folder, destination, password):
+                create(destination, password)
     except OSError as error:
         raise Unreadable(f"{file} cannot be written: {error.strerror}.") from None
 
@@ -88,28 +116,59 @@ def create_command(
     help="A file whose first line is the password; else it is asked for when the backup has one.",
 )
 @yes_option
-def restore_command(file: Path, folder: Path, password_file: Path | None, yes: bool) -> None:
+@_opened_options
+def restore_command(
+    file: Path, folder: Path, password_file: Path | None, yes: bool, opened: int | None, password_at: int | None
+) -> None:
     """Put the backup in FILE back: the site's configuration becomes that of the backup, its history is added.
 
     Everything is checked before anything is changed, and then applied at once. The database as it was is copied first;
     the command prints where.
     """
-    actor = person_at_terminal()
-    user = set_up_site(folder)
-    from staffetta.site.backup import service
 
+    def restore(source: BinaryIO, password: bytes | None) -> None:
+        actor = person_at_terminal()
+        user = set_up_site(folder)
+        from staffetta.site.backup import service
+
+        working_as(user, lambda: _tell_restored(service.restore(source, password, actor)))
+
+    if opened is not None:
+        with os.fdopen(opened, "rb") as handed:
+            restore(handed, _handed_password(password_at))
+        return
     try:
         source = file.open("rb")
     except OSError as error:
         raise Unreadable(f"{file} cannot be read: {error.strerror}.") from None
     with source:
-        password = _password_of(source, password_file, encrypted=service.is_encrypted(source))
+        password = _password_of(password_file, encrypted=is_age(source))
         if not yes:
             click.confirm(
                 "The site's users, Jump Clients, files and other configuration become those of the backup. Go on?",
                 abort=True,
             )
-        working_as(user, lambda: _tell_restored(service.restore(source, password, actor)))
+        if not _handed_on(folder, source, password):
+            restore(source, password)
+
+
+def _handed_on(folder: Path, file: BinaryIO, password: bytes | None) -> bool:
+    """Whether the installed release's own command has done it, with the file and the password of this one."""
+    extra = [f"--opened={file.fileno()}"]
+    if password is None:
+        return hand_on(folder, without=_HANDED, extra=extra, files=[file.fileno()])
+    with os.fdopen(os.memfd_create("password"), "w+b", buffering=0) as kept:  # never on a disk
+        kept.write(password)
+        kept.seek(0)
+        extra.append(f"--password-at={kept.fileno()}")
+        return hand_on(folder, without=_HANDED, extra=extra, files=[file.fileno(), kept.fileno()])
+
+
+def _handed_password(descriptor: int | None) -> bytes | None:
+    if descriptor is None:
+        return None
+    with os.fdopen(descriptor, "rb") as kept:
+        return kept.read()
 
 
 def _new_password(file: Path | None) -> bytes:
@@ -119,7 +178,7 @@ def _new_password(file: Path | None) -> bytes:
     return asked.encode()
 
 
-def _password_of(source: BinaryIO, file: Path | None, *, encrypted: bool) -> bytes | None:
+def _password_of(file: Path | None, *, encrypted: bool) -> bytes | None:
     if file is not None:
         return _read_password(file)
     if not encrypted:

@@ -5,6 +5,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
+from staffetta.cli.installed_site import hand_on
 from staffetta.cli.options import appliance_option
 from staffetta.cli.site_process import become, person_at_terminal, set_up_site
 
@@ -35,6 +36,8 @@ def _on_site(command: Callable[..., None], load: Callable[[], Any]) -> Callable[
     @appliance_option
     @wraps(command)
     def run(folder: Path, **options: Any) -> None:
+        if hand_on(folder):
+            return
         actor = person_at_terminal()
         user = set_up_site(folder)
         service = load()

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from staffetta.cli.installed_site import hand_on
 from staffetta.cli.options import appliance_option
 from staffetta.cli.site_process import become, set_up_site
 
@@ -22,6 +23,8 @@ def reset_password_command(username: str, folder: Path) -> None:
     It is printed once and must be changed at the next sign-in; the user is signed out everywhere and a lock after too
     many failures is lifted. Run it as root or as the site's own user.
     """
+    if hand_on(folder):
+        return
     user = set_up_site(folder)
     from axes.handlers.proxy import AxesProxyHandler
     from django.contrib.auth.hashers import get_hashers

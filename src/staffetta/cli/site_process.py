@@ -44,7 +44,7 @@ def set_up_site(folder: Path) -> SiteUser:
     """
     paths = AppliancePaths(folder.absolute())
     read_description(paths)
-    owner = _owner_of(paths.site)
+    owner = owner_of_site(paths.site)
     os.environ["STAFFETTA_APPLIANCE"] = str(paths.root)
     _name_installed_version(paths)
     os.environ["DJANGO_SETTINGS_MODULE"] = "staffetta.site.web.settings"
@@ -119,7 +119,7 @@ def _name_installed_version(paths: AppliancePaths) -> None:
         return
 
 
-def _owner_of(site: Path) -> SiteUser:
+def owner_of_site(site: Path) -> SiteUser:
     """Return whose the site's data is. Raises ``NoSite`` or, when not root, ``NotTheOwner``."""
     try:
         owner = site.stat()

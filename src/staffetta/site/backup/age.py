@@ -48,6 +48,14 @@ _BODY: Final = re.compile(rb"([A-Za-z0-9+/]{43})\n")
 _MAC: Final = re.compile(rb"--- ([A-Za-z0-9+/]{43})\n")
 
 
+def is_age(source: BinaryIO) -> bool:
+    """Whether a file is an age file; leaves it at its beginning."""
+    source.seek(0)
+    begins = source.read(len(MAGIC))
+    source.seek(0)
+    return begins == MAGIC
+
+
 class Sink(Protocol):
     """Takes bytes."""
 

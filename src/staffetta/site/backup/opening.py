@@ -34,20 +34,12 @@ class Opened:
     blobs: tuple[LaidOutBlob, ...]
 
 
-def is_encrypted(source: BinaryIO) -> bool:
-    """Whether a file is an age file; leaves it at its beginning."""
-    source.seek(0)
-    begins = source.read(len(age.MAGIC))
-    source.seek(0)
-    return begins == age.MAGIC
-
-
 def plain(source: BinaryIO, password: bytes | None) -> BinaryIO:
     """Return a reader of the tar in a backup. Raises ``PasswordNeeded``, ``WrongPassword`` and what age raises.
 
     A password that is not needed is not looked at.
     """
-    if not is_encrypted(source):
+    if not age.is_age(source):
         return source
     if password is None:
         raise PasswordNeeded("The backup is encrypted: give its password. Without it, it cannot be restored.")

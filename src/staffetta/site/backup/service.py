@@ -7,13 +7,13 @@ from staffetta.kernel.files import appearing_whole
 from staffetta.site.backup.errors import PasswordNeeded
 from staffetta.site.backup.making import write_backup
 from staffetta.site.backup.manifest import Manifest
-from staffetta.site.backup.opening import is_encrypted, read_manifest
+from staffetta.site.backup.opening import read_manifest
 from staffetta.site.backup.restoring import Restored, restore_backup
 from staffetta.site.backup.rules import Wanted
 from staffetta.site.backup.work import full_disk_said
 from staffetta.site.data import audit
 
-__all__ = ["Manifest", "Restored", "Wanted", "create", "create_file", "is_encrypted", "read_manifest", "restore"]
+__all__ = ["Manifest", "Restored", "Wanted", "create", "create_file", "read_manifest", "restore"]
 
 CREATED: Final = "backup.created"
 
