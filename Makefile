@@ -10,7 +10,7 @@ UV := .cache/uv/bin/uv
 READY := $(VENV)/.ready
 ARGS ?=
 
-.PHONY: demo test quick check bench soak lock clean
+.PHONY: demo test quick check docs bench soak lock clean
 
 demo: $(READY)   ## run the main job and leave it running to look at
 	@scripts/system-packages demo
@@ -31,6 +31,10 @@ soak: $(READY)   ## the whole matrix of kills, every process at every point; wri
 check: $(READY)  ## style, types, import contract, locks, documentation
 	@scripts/check
 
+docs: $(READY)   ## build the documentation as a site in build/docs
+	@$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --jobs auto -d .cache/docs docs build/docs
+	@echo "build/docs/index.html"
+
 bench: $(READY)  ## measure, and write docs/performance.md
 	@scripts/system-packages demo
 	@$(BIN)/python -m bench $(ARGS)
@@ -39,7 +43,7 @@ lock: $(UV)      ## resolve the dependencies again
 	@UV=$(UV) scripts/lock
 
 clean:
-	rm -rf $(VENV) .cache
+	rm -rf $(VENV) .cache build
 
 $(UV):
 	@mkdir -p .cache
