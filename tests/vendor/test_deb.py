@@ -109,7 +109,8 @@ def _commands_are_those_of_the_installed_site(machine: Machine) -> None:
         machine.run("mv", f"{own}/{room}", f"/root/{room}.away")
     try:
         _backup_and_restore(machine)
-        machine.run("sh", "-c", "umask 077; head -c 32 /dev/urandom | base64 > /root/key")
+        machine.run("sh", "-c", "umask 077; staffetta failover key --generate > /root/key")
+        machine.run("staffetta", "failover", "key", "--generate")
         machine.run("staffetta", "failover", "key", "--file", "/root/key")
         assert machine.run("staffetta", "failover", "key", "--show").strip() == machine.run("cat", "/root/key").strip()
         assert "site version 1.0" in machine.run("staffetta", "failover", "status")

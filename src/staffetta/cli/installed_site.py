@@ -84,7 +84,9 @@ def _input(ctx: click.Context) -> Any:
 
 
 def _start(command: list[str], user: SiteUser, given: Any, files: Sequence[int]) -> "subprocess.Popen[bytes]":
-    environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+    environment = {
+        name: value for name, value in os.environ.items() if name in _ENVIRONMENT or name.startswith("STAFFETTA_")
+    }
     environment |= {"SUDO_USER": person_at_terminal(), _HANDED_ON: "1"}
     rights: dict[str, Any] = {}
     if os.geteuid() == 0:
