@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from bench import pair_pause, requests_failed, session_pause, sync_age
+from bench import console_list, pair_pause, requests_failed, session_pause, sync_age
 from bench.document import Circumstances, Section, renew
 from bench.pair_stage import PairStage
 from bench.stage import Stage
@@ -39,6 +39,7 @@ class Scene:
 
 SCENES: Final = (
     Scene(Stage, {"N1": requests_failed.measure, "N2": session_pause.measure}),
+    Scene(Stage, {"N14": console_list.measure}),
     Scene(PairStage, {"N2-pair": pair_pause.measure, "N12": sync_age.measure}),
 )
 NUMBERS: Final = [number for scene in SCENES for number in scene.numbers]
