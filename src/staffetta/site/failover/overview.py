@@ -1,7 +1,7 @@
 """The pair as its page draws it: two appliances, the data-sync between them, and where traffic belongs; pure.
 
 - The two stand in the order of their addresses: the picture is the same on both pages, and stays when the roles change.
-- What the other appliance has not said, or said too long ago, is not known; it is never guessed.
+- What the other appliance has not said is not known, and never guessed; what it said before it fell silent is shown so.
 """
 
 from dataclasses import dataclass

@@ -32,14 +32,14 @@ INSTALL: Final = "staffetta jump-client install --root root.json --state /var/li
 @require_safe
 def clients(request: HttpRequest) -> HttpResponse:
     """The list of Jump Clients; only its rows when htmx asks."""
-    search, chosen = request.GET.get("search", "")[:200], overview.chosen(request.GET.get("standing", ""))
     found = updates.progress(bundle.version_handed_out())
-    at = None if chosen is None else service.Place(chosen, found.wanted)
+    search, at = _asked(request, found.wanted)
+    chosen = None if at is None else at.standing
     numbers = Paginator(range(service.count_clients(search, include_revoked=True, at=at)), PAGE)
     page = numbers.get_page(request.GET.get("page"))
     first = max(0, page.start_index() - 1)
     rows = service.list_clients(search, include_revoked=True, at=at, offset=first, limit=PAGE)
-    updating = {slot.client for slot in updates.slots_in_use()}
+    updating = _updating(found.wanted)
     not_seen = [exports.ClientRow.of(row, found.wanted) for row in service.list_not_seen(NOT_SEEN)]
     template = "fleet/clients_rows.html" if request.headers.get("HX-Request") == "true" else "fleet/clients.html"
     return render(
@@ -74,10 +74,9 @@ def progress(request: HttpRequest) -> HttpResponse:
 def clients_csv(request: HttpRequest) -> HttpResponseBase:
     """Export the list, sorted by *status details* (C5): as it is searched and filtered, without revoked ones."""
     wanted = bundle.version_handed_out()
-    chosen = overview.chosen(request.GET.get("standing", ""))
-    at = None if chosen is None else service.Place(chosen, wanted)
-    updating = {slot.client for slot in updates.slots_in_use()}
-    found = service.list_clients(request.GET.get("search", "")[:200], at=at)
+    search, at = _asked(request, wanted)
+    updating = _updating(wanted)
+    found = service.list_clients(search, at=at)
     rows = (exports.ClientRow.of(client, wanted, updating) for client in found)
     made = exports.fleet_csv(rows, check_ins.served_since())
     return sending.made_now(made, "jump-clients.csv", "text/csv; charset=utf-8")
@@ -173,6 +172,16 @@ def delete_client(request: HttpRequest, client_id: str) -> HttpResponse:
     service.delete_client(_name(request), client_id)
     messages.success(request, _("The Jump Client is deleted; its session reports stay."))
     return HttpResponseRedirect(reverse("fleet:clients"))
+
+
+def _asked(request: HttpRequest, wanted: str | None) -> tuple[str, service.Place | None]:
+    """What the list is searched for, and where those listed stand."""
+    chosen = overview.chosen(request.GET.get("standing", ""))
+    return request.GET.get("search", "")[:200], None if chosen is None else service.Place(chosen, wanted)
+
+
+def _updating(wanted: str | None) -> set[str]:
+    return {slot.client for slot in updates.slots_in_use() if slot.version == wanted}
 
 
 def _progress(found: updates.FleetProgress, chosen: Standing | None) -> dict[str, object]:
