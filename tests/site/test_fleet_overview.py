@@ -44,7 +44,7 @@ def fleet(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     ids = {name: enrolled(name) for name in (*told, "never", "revoked")}
     for name, (version, detail) in told.items():
         service.touch_online(ids[name], True, version, detail)
-    for name in ("at it", "again"):
+    for name in ("at it", "again", "has it"):  # a slot that is left over makes nobody late
         UpdateSlot.objects.create(client=ids[name], version=NEW, since=utc_now())
     UpdateSlot.objects.create(client=ids["late"], version=NEW, since=utc_now() - timedelta(hours=1))
     service.touch_online(ids["revoked"], True, OLD)
