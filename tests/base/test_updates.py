@@ -14,6 +14,7 @@ from staffetta.base.errors import ClockWrong, EulaNotAccepted, InstallRefused, U
 from staffetta.base.installs.record import JobRecord
 from staffetta.base.trust import LARGEST_STEP, TimeFloor, clock_problem, device_key
 from staffetta.base.updates.service import UpdateService
+from staffetta.control.appliance import Waypoint
 from staffetta.kernel.clock import utc_now
 from staffetta.kernel.errors import Damaged, Refused
 from staffetta.packages import Installed, Kind, Version
@@ -76,8 +77,10 @@ def test_offers_say_what_they_need_and_outlive_the_process(shop: Shop) -> None:
     assert listed["site", "1.1"].needs == ("Needs base 1.1 or newer first; base 1.0 is installed.",)
     assert listed["site", "1.0"].eula == EULA.decode()
     assert not listed["site", "1.0"].eula_accepted
+    assert found.way == (Waypoint("base", "1.1"), Waypoint("site", "1.1", ("base 1.1 or newer",)))
     assert shop.again().updates() == found
     shop.installed = Installed(Version("1.1"))
+    assert shop.again().updates().way == (Waypoint("site", "1.1"),)
     assert {offer.version for offer in shop.again().updates().offers if offer.selectable} == {"1.0", "1.1"}
 
 

@@ -24,6 +24,7 @@ from staffetta.control.appliance import (
     JobState,
     Offer,
     Updates,
+    Waypoint,
     to_json,
 )
 from staffetta.control.pairing import Grant, SharedAddress, SharedState
@@ -69,6 +70,7 @@ OFFERS = (
         True,
     ),
 )
+WAY = (Waypoint("base", "1.1"), Waypoint("site", "1.1", ("base 1.1 or newer",)))
 CERTIFICATES = (
     Certificate(
         "site",
@@ -219,7 +221,7 @@ class ControlServer:
 
     async def _check(self, request: web.Request) -> web.Response:
         await self._note(request)
-        self.updates = Updates(AT, OFFERS)
+        self.updates = Updates(AT, OFFERS, way=WAY)
         return web.json_response(to_json(self.updates))
 
     async def _eula(self, request: web.Request) -> web.Response:

@@ -12,6 +12,7 @@ from playwright.sync_api import Page, sync_playwright
 from staffetta.control.appliance import EventKind, InstallEvent, JobState
 from staffetta.control.pairing import SharedState
 
+from .control_server import JOB
 from .real_pages import NEW_PASSWORD, RealPages, real_pages, wait_until
 from .tls_door import door_before
 
@@ -113,6 +114,30 @@ def test_from_the_first_sign_in_to_an_installed_update(visit: Visit) -> None:
     assert "base 1.1 is installed." in page.locator("main").inner_text()
     assert page.locator("[data-step=activate]").get_attribute("data-state") == "done"
     assert page.locator("[data-live]").get_attribute("data-live-state") == "ended"
+
+
+@pytest.mark.req("U2")
+def test_the_way_to_the_newest_follows_a_job_and_then_gives_the_buttons_back(visit: Visit) -> None:
+    sign_in(visit)
+    page, control = visit.page, visit.pages.control
+    assert control.eula is not None
+    control.eula = replace(control.eula, accepted=True)
+    page.get_by_role("link", name="Updates").click()
+    page.get_by_role("button", name="Check for updates").click()
+    control.begin_job("base")
+    control.status = replace(control.status, job=JOB)
+    page.reload()
+    running = page.locator('[data-stop="base 1.1"][data-state=running]')
+    assert "Verify signatures" in running.inner_text()
+    button = page.locator("[data-target]").first.get_by_role("button", name="Install this update")
+    assert button.is_disabled()
+    control.tell(control.step(2, "download"))
+    running.get_by_text("Download").wait_for()
+    control.end(3, JobState.UNDONE, "base 1.1 was not installed.")
+    control.status = replace(control.status, job=None)
+    page.locator('[data-stop="base 1.1"][data-state=next]').wait_for()
+    wait_until("the buttons are there again", button.is_enabled)
+    assert page.locator("#now").get_attribute("hx-get") is None
 
 
 def test_the_page_of_basics_keeps_itself_current(visit: Visit) -> None:

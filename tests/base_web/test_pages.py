@@ -1,6 +1,7 @@
 """The pages show what base says, do what is asked, and say in words what went wrong."""
 
 import os
+import re
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -93,6 +94,26 @@ def test_offers_are_listed_and_one_that_needs_another_is_disabled_and_says_so(
     assert " disabled>" in impossible.split("</article>")[0]
     assert "<strong>3</strong> sessions are live." in page
     assert "Live sessions go on" in page
+
+
+@pytest.mark.req("U2")
+def test_the_way_to_the_newest_is_shown_and_where_the_job_is_on_it(pages: Client, control: ControlServer) -> None:
+    assert 'class="way"' not in text_of(pages.get(reverse("updates"))), "nothing is known to be newer"
+    page = text_of(pages.post(reverse("check"), follow=True))
+
+    def shown(page: str) -> dict[str, str]:
+        way = page[page.index('class="way"') :].partition("</ol>")[0]
+        return {name: state for state, name in re.findall(r'data-state="([a-z]+)" data-stop="([^"]+)"', way)}
+
+    assert shown(page) == {"base 1.0": "installed", "site 1.0": "installed", "base 1.1": "next", "site 1.1": "later"}
+    assert "needs base 1.1 or newer" in page
+    assert "hx-get" not in page[page.index('id="now"') :], "nothing changes by itself without a job"
+    control.begin_job("base")
+    control.status = replace(control.status, job=JOB)
+    page = text_of(pages.get(reverse("updates")))
+    assert shown(page)["base 1.1"] == "running" and shown(page)["site 1.1"] == "next"
+    assert "Verify signatures and requirements" in page and 'aria-current="step"' in page
+    assert 'hx-get="/appliance/updates"' in page
 
 
 def test_nothing_else_can_be_installed_while_a_job_runs(pages: Client, control: ControlServer) -> None:

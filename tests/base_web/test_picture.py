@@ -2,12 +2,14 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
 from staffetta.base.installs.states import INSTALL, InstallState
-from staffetta.base.web.picture import STEP_LABELS, Picture, StepState, after
+from staffetta.base.web.picture import STEP_LABELS, Picture, StepState, after, rows
 from staffetta.control.appliance import EventKind, InstallEvent, JobState
+from staffetta.ui.bars import Place
 
 AT = datetime(2026, 11, 24, 5, 0, tzinfo=UTC)
 
@@ -107,3 +109,11 @@ def test_whatever_comes_at_most_the_last_step_is_open_and_the_last_id_never_fall
         for one in picture.steps:
             assert (one.ended is None) == (one.state is StepState.RUNNING)
         assert picture.remaining is None or picture.remaining >= timedelta()
+
+
+@pytest.mark.req("U3")
+def test_steps_lie_on_one_axis_up_to_now_or_to_the_end() -> None:
+    running = fold(step(0, "verify"), step(10, "download"))
+    first, last = rows(running, AT + timedelta(seconds=40))
+    assert (first.place, last.place) == (Place(0, 25), Place(25, 75))
+    assert rows(Picture(), AT) == ()

@@ -1,12 +1,15 @@
 """Management > Security and Management > Failover, and what a backup does not show."""
 
+import re
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from django.conf import settings
 from django.test import Client
 from django.utils import timezone
 
+from staffetta.kernel.clock import format_time
 from staffetta.site.accounts.models import Account
 from staffetta.site.accounts.permissions import Allowed
 from staffetta.site.data.models import SiteInstance
@@ -154,3 +157,54 @@ def test_that_both_run_the_newest_is_good_news_and_a_job_under_way_is_shown(
     begun = job_record.begin("0" * 26, a="a", b="b", targets=Targets("1.2", None), actor="admin", now=timezone.now())
     job_store.add(begun, None)
     assert browser.get(f"{FAILOVER}/upgrade")["Location"] == f"{FAILOVER}/jobs/{begun.id}"
+
+
+@pytest.mark.req("F3", "F4")
+def test_the_pair_is_drawn_and_what_is_not_known_is_said(browser: Client) -> None:
+    become(Role.PRIMARY)
+    now = timezone.now()
+    sync = {"finished_at": format_time(now - timedelta(seconds=4)), "records_behind": 3, "started_at": format_time(now)}
+    Relationship.objects.update(
+        peer_role="backup", peer_term=7, peer_version="1.1",
+        peer_picture={"base_version": "2.0", "sync": sync, "suspended": True},
+    )  # fmt: skip
+    page = browser.get(FAILOVER, headers={"HX-Request": "true"}).content.decode()
+    assert "style=" not in page and "<script" not in page, "the policy of the pages forbids them"
+    left, _, right = page.partition('class="pair-link"')
+    words = " ".join(re.sub(r"<[^>]+>", " ", left).split())
+    assert "Traffic for localhost belongs here" in words and "a.example.org primary this appliance Site" in words
+    assert "Base not known" in words, "this site runs without an appliance"
+    words = " ".join(re.sub(r"<[^>]+>", " ", right).split())
+    assert "catching up from a.example.org to the other 3 records behind last ended 4.0 s ago" in words
+    assert "b.example.org backup automatic changes suspended ✓ answers Site 1.1 Base 2.0 Role term 7" in words
+    assert "belongs here" not in words
+    Relationship.objects.update(seen_at=now - timedelta(minutes=5))
+    page = browser.get(FAILOVER).content.decode()
+    assert 'data-sync="silent"' in page and "as the backup told last" in page
+    assert 'data-answers="no"' in page and "has not answered since" in page
+    Relationship.objects.update(seen_at=now, peer_role="primary")
+    assert "Where traffic for localhost belongs is not known" in browser.get(FAILOVER).content.decode()
+
+
+@pytest.mark.req("F7")
+def test_the_steps_of_a_job_are_a_timeline_with_evidence_to_open(browser: Client) -> None:
+    become(Role.PRIMARY)
+    began = timezone.now() - timedelta(seconds=100)
+    own = SiteInstance.objects.get().id
+    job = job_record.begin("0" * 26, a="other", b=own, targets=Targets("1.2", None), actor="admin", now=began)
+    job = job_record.step_done(job, "All <good>.", began + timedelta(seconds=25))
+    job = job_record.again(job, job.step, "The disk is full.", began + timedelta(seconds=50))
+    job_store.add(job, None)
+    page = browser.get(f"{FAILOVER}/jobs/{job.id}").content.decode()
+    assert "style=" not in page
+    words = " ".join(re.sub(r"<[^>]+>", " ", page).split())
+    assert "A b.example.org primary at the beginning B a.example.org backup at the beginning" in words
+    steps = dict(re.findall(r'<li data-state="([a-z-]+)" data-step="([a-z-]+)"', page)[:2])
+    assert steps == {"done": "preflight", "failed": "backup"}
+    assert re.search(r'<details class="job-label" id="evidence-preflight-1" hx-preserve="true"><summary>', page)
+    assert '<div class="job-evidence">All &lt;good&gt;.</div>' in page
+    assert re.search(r'id="evidence-backup-1" hx-preserve="true" open><summary>Backup</summary>', page), "what failed"
+    assert "evidence-backup-2" not in page, "a step under way has no evidence yet"
+    places = [tuple(map(float, one)) for one in re.findall(r'job-span" x="([\d.]+)%" width="([\d.]+)%"', page)]
+    assert places == [pytest.approx(one, abs=1.5) for one in ((0, 25), (25, 25), (50, 50))]
+    assert page.count("job-axis") == page.count("data-step="), "each step has its place on the common axis"

@@ -265,7 +265,7 @@ def test_the_page_and_the_json_say_who_is_behind_and_what_failed(
     assert rows["behind"]["updated_at"] == rows["behind"]["enrolled_at"]
     assert rows["failed"]["failed"] == {"version": NEW, "why": "no <way>", "at": updated}
     page = client.get("/login/jump-clients").text
-    assert "1 of 5 Jump Clients have it, 3 are behind" in page
+    assert "1 of 5 Jump Clients have it." in page
     assert "a pair &lt;upgrade&gt;" in page
     assert "Went back from 1.1.0: no &lt;way&gt;" in page
     assert "1.1.0 when its sessions have ended" in page

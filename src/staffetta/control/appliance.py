@@ -40,6 +40,7 @@ __all__ = [
     "JobState",
     "Offer",
     "Updates",
+    "Waypoint",
     "from_json",
     "to_json",
 ]
@@ -120,12 +121,25 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True)
+class Waypoint:
+    """A package on the way to the newest. `requires` are the words of what it needs that is not installed yet."""
+
+    kind: str
+    version: str
+    requires: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Updates:
-    """The last answer of the update server; `error` is the sentence of a check that failed after it."""
+    """The last answer of the update server; `error` is the sentence of a check that failed after it.
+
+    `way` are the packages to install, one after the other, to come to the newest (U2).
+    """
 
     checked_at: datetime | None
     offers: tuple[Offer, ...]
     error: str | None = None
+    way: tuple[Waypoint, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,13 @@ from pathlib import Path
 
 from staffetta.base.installs.record import package_fields, read_package_fields
 from staffetta.base.updates.agreements import Agreements
-from staffetta.control.appliance import Offer, Updates
+from staffetta.control.appliance import Offer, Updates, Waypoint
 from staffetta.kernel.clock import format_time, parse_time
 from staffetta.kernel.errors import StaffettaError
 from staffetta.kernel.files import write_atomically
 from staffetta.kernel.log import get_logger
 from staffetta.packages import Installed, PackageInfo
-from staffetta.packages.selection import offers
+from staffetta.packages.selection import offers, path_to_newest
 
 _log = get_logger(__name__)
 
@@ -67,7 +67,10 @@ class AnswerFile:
 
 
 def to_updates(answer: Answer, installed: Installed, agreements: Agreements) -> Updates:
-    """The answer as it is shown: what is not newer is left out, what cannot be selected says why (U2)."""
+    """The answer as it is shown: what is not newer is left out, what cannot be selected says why, and the way to the
+    newest (U2)."""
+    listed = offers(installed, answer.infos)
+    unmet = {offer.info.target: offer.unmet for offer in listed}
     texts = {each.sha256: each.text for each in agreements.known()}
     return Updates(
         checked_at=answer.checked_at,
@@ -84,9 +87,13 @@ def to_updates(answer: Answer, installed: Installed, agreements: Agreements) -> 
                 eula=_text(texts.get, offer.info.eula_sha256),
                 eula_accepted=agreements.is_accepted(offer.info.eula_sha256),
             )
-            for offer in offers(installed, answer.infos)
+            for offer in listed
         ),
         error=answer.error,
+        way=tuple(
+            Waypoint(info.kind.value, str(info.version), tuple(each.words for each in unmet[info.target]))
+            for info in path_to_newest(installed, answer.infos)
+        ),
     )
 
 

@@ -19,7 +19,7 @@ from django.views.decorators.http import require_safe
 
 from staffetta.base.web.answers import appliance_control
 from staffetta.base.web.models import INSTALL_UPDATES
-from staffetta.base.web.picture import Picture, after
+from staffetta.base.web.picture import Picture, after, rows
 from staffetta.base.web.streams import HEARTBEAT, HEARTBEAT_SECONDS, LIVE, message
 from staffetta.control.appliance import EventKind, InstallEvent, Job
 from staffetta.kernel.errors import StaffettaError, Unavailable
@@ -42,7 +42,7 @@ async def job(request: HttpRequest, job: str) -> HttpResponse:
     """The job as it is now."""
     found = await sync_to_async(_job)(job)
     picture = await _picture_of(found)
-    context = {"job": found, "picture": picture, "over": picture.outcome is not None}
+    context = {**_shown(found, picture), "over": picture.outcome is not None}
     return await sync_to_async(render)(request, "appliance/job.html", context)
 
 
@@ -95,7 +95,11 @@ async def stream(job: Job, last_seen: int) -> AsyncGenerator[bytes, None]:
 
 def fragment(job: Job, picture: Picture) -> str:
     """The part of the page that changes, as HTML."""
-    return loader.render_to_string("appliance/job_progress.html", {"job": job, "picture": picture})
+    return loader.render_to_string("appliance/job_progress.html", _shown(job, picture))
+
+
+def _shown(job: Job, picture: Picture) -> dict[str, object]:
+    return {"job": job, "picture": picture, "rows": rows(picture, timezone.now())}
 
 
 class Watch:

@@ -13,6 +13,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from staffetta.control.appliance import EventKind, InstallEvent, JobState
+from staffetta.ui import bars
 
 LEAST_EVIDENCE: Final = timedelta(seconds=1)
 """No estimate is made from less than this."""
@@ -105,6 +106,22 @@ class Picture:
     @property
     def undoing(self) -> bool:
         return self.outcome is None and bool(self.steps) and self.steps[-1].name == "undo"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A step and where it lies on the axis of time, from the first step's beginning to the last one's end or to now."""
+
+    step: Step
+    place: bars.Place
+
+
+def rows(picture: Picture, now: datetime) -> tuple[Row, ...]:
+    """The steps on a common axis."""
+    if not picture.steps:
+        return ()
+    first, last = picture.steps[0].started, picture.steps[-1].ended or now
+    return tuple(Row(one, bars.span(one.started, one.ended or last, first, last)) for one in picture.steps)
 
 
 def after(picture: Picture, event: InstallEvent, now: datetime) -> Picture:

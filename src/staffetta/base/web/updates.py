@@ -10,6 +10,7 @@ from django.views.decorators.http import require_POST, require_safe
 from staffetta.base.web.answers import actor, appliance_control, refusals_lead_to
 from staffetta.base.web.forms import AcceptEulaForm, InstallForm, ManualInstallForm
 from staffetta.base.web.models import INSTALL_UPDATES
+from staffetta.base.web.way import stops
 from staffetta.control.appliance import ApplianceControl, ApplianceRefused, Eula
 from staffetta.ui.signin.access import needs
 
@@ -20,13 +21,15 @@ HISTORY = 50
 @needs(INSTALL_UPDATES)
 @require_safe
 def updates(request: HttpRequest) -> HttpResponse:
-    """Offers, licence agreement, manual installation, history."""
+    """The way to the newest, offers, licence agreement, manual installation, history."""
     with appliance_control() as appliance:
+        status, found, jobs = appliance.status(), appliance.updates(), appliance.jobs()
         context = {
-            "status": appliance.status(),
-            "updates": appliance.updates(),
+            "status": status,
+            "updates": found,
+            "stops": stops(status, found, next((job for job in jobs if job.id == status.job), None)),
             "eula": _eula(appliance),
-            "jobs": appliance.jobs()[:HISTORY],
+            "jobs": jobs[:HISTORY],
         }
     return render(request, "appliance/updates.html", context)
 

@@ -41,7 +41,7 @@ class SyncPicture:
 
 @dataclass(frozen=True, slots=True)
 class PeerSeen:
-    """The peer as it was last heard; ``seen_at`` is None before the first time."""
+    """The peer as it was last heard; ``seen_at`` is None before the first time, ``suspended`` if it has not said it."""
 
     seen_at: datetime | None
     role: Role | None
@@ -50,6 +50,7 @@ class PeerSeen:
     base_version: str
     sessions_live: int | None
     sync: SyncPicture | None
+    suspended: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +73,15 @@ class AlarmPicture:
 class PairPicture:
     """Everything about the pair, as this appliance knows it without asking anybody.
 
-    ``sync`` is that of the backup, wherever it is looked at: on the primary as the backup last told it.
+    ``sync`` is that of the backup, wherever it is looked at: on the primary as the backup last told it. ``suspended``:
+    a pair job has switched off what the role does by itself. ``base_version`` is empty when it cannot be read.
     """
 
     role: Role
     term: int
     origin: str
     site_version: str
+    base_version: str
     shared_host: str
     key_set: bool
     relationship: RelationshipPicture | None
@@ -87,6 +90,7 @@ class PairPicture:
     alarms: tuple[AlarmPicture, ...]
     prefill: Prefill
     taking_over: bool
+    suspended: bool
 
 
 def to_json(value: Any) -> Any:

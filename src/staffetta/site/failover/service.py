@@ -10,7 +10,18 @@ from staffetta.kernel.clock import utc_now
 from staffetta.kernel.log import get_logger
 from staffetta.site.data import identity as instance
 from staffetta.site.data.roles import Role
-from staffetta.site.failover import handshake, identity, link, pictures, roles, rules, syncing, taking_over, watching
+from staffetta.site.failover import (
+    handshake,
+    holds,
+    identity,
+    link,
+    pictures,
+    roles,
+    rules,
+    syncing,
+    taking_over,
+    watching,
+)
 from staffetta.site.failover.errors import FailoverError
 from staffetta.site.failover.models import Relationship
 from staffetta.site.failover.peer import HttpsPeer
@@ -49,6 +60,7 @@ def picture() -> PairPicture:
         term=instance.role_term(),
         origin=instance.origin(),
         site_version=identity.installed_version(),
+        base_version=identity.base_version(),
         shared_host=str(settings.STAFFETTA_SHARED_HOST),
         key_set=identity.preshared_key_set(),
         relationship=None if held is None else _relationship(held),
@@ -57,6 +69,7 @@ def picture() -> PairPicture:
         alarms=() if held is None else _alarms(held, now),
         prefill=_prefill(last),
         taking_over=held is not None and rules.taking_over(held.taking_over_at, now),
+        suspended=holds.suspended_by() is not None,
     )
 
 
@@ -118,6 +131,7 @@ def own_picture() -> dict[str, Any]:
         "sessions_live": _sessions_live(),
         "sync": pictures.to_json(syncing.own_sync()),
         "taking_over": rules.taking_over(held.taking_over_at, utc_now()),
+        "suspended": holds.suspended_by() is not None,
     }
 
 
@@ -136,7 +150,7 @@ def _relationship(row: Relationship) -> RelationshipPicture:
 
 def _peer_seen(row: Relationship, now: datetime) -> PeerSeen:
     said = row.peer_picture if isinstance(row.peer_picture, dict) else {}
-    sync, sessions = said.get("sync"), said.get("sessions_live")
+    sync, sessions, suspended = said.get("sync"), said.get("sessions_live"), said.get("suspended")
     return PeerSeen(
         seen_at=row.seen_at,
         role=Role(row.peer_role) if row.peer_role in list(Role) else None,
@@ -145,6 +159,7 @@ def _peer_seen(row: Relationship, now: datetime) -> PeerSeen:
         base_version=str(said.get("base_version", "")),
         sessions_live=sessions if isinstance(sessions, int) else None,
         sync=pictures.sync_from_json(sync, now) if isinstance(sync, dict) else None,
+        suspended=suspended if isinstance(suspended, bool) else None,
     )
 
 

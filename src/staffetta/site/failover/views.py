@@ -14,7 +14,7 @@ from staffetta.kernel.errors import StaffettaError
 from staffetta.site.accounts.models import Account
 from staffetta.site.accounts.permissions import Allowed
 from staffetta.site.data.roles import Role
-from staffetta.site.failover import job_service, preflight, service
+from staffetta.site.failover import job_service, overview, preflight, service
 from staffetta.site.failover.errors import FailoverError, NotEstablished
 from staffetta.site.failover.forms import BecomePrimaryForm, EstablishForm, KeyForm
 from staffetta.site.failover.job_errors import NothingNewer
@@ -154,7 +154,7 @@ def job(request: HttpRequest, job_id: str) -> HttpResponse:
         record = job_service.job(job_id)
     except FailoverError as error:
         raise Http404 from error
-    shown = picture_of(record, utc_now())
+    shown = picture_of(record, utc_now(), overview.hosts(service.picture()))
     template = "failover/job_steps.html" if request.headers.get("HX-Request") == "true" else "failover/job.html"
     # 286 ends htmx's polling: https://htmx.org/attributes/hx-trigger/
     ended = record.state.ended and template.endswith("steps.html")
@@ -190,6 +190,7 @@ def _state() -> dict[str, object]:
     found = service.picture()
     return {
         "pair": found,
+        "drawn": overview.draw(found, utc_now()),
         "is_primary": found.role is Role.PRIMARY,
         "is_backup": found.role is Role.BACKUP,
         "jobs": [picture_of(one, utc_now()) for one in job_service.jobs(5)],

@@ -1,11 +1,12 @@
-"""Jump Clients as rows of the page and as JSON for programs: version, behind or current, updated when, what failed."""
+"""Jump Clients as rows of the page, as JSON and as CSV: version, behind or current, updated when, what failed."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from staffetta.kernel.clock import format_time, utc_now
+from staffetta.site.data import csv_lines
 from staffetta.site.fleet import rollout
 from staffetta.site.fleet.service import ClientSummary
 from staffetta.site.fleet.updates import FleetProgress
@@ -13,7 +14,8 @@ from staffetta.site.fleet.updates import FleetProgress
 
 @dataclass(frozen=True, slots=True)
 class ClientRow:
-    """A client, and where its version stands: ``current``, ``behind``, ``waiting``, ``failed``, or empty (unknown).
+    """A client, and where its version stands: ``current``, ``updating``, ``behind``, ``waiting``, ``failed``, or empty
+    (unknown).
 
     ``overdue``: a passive one that should have checked in by now.
     """
@@ -23,10 +25,41 @@ class ClientRow:
     overdue: bool = False
 
     @classmethod
-    def of(cls, client: ClientSummary, wanted: str | None) -> "ClientRow":
-        """Compare a client with the version that this site's clients become."""
+    def of(cls, client: ClientSummary, wanted: str | None, updating: Collection[str] = ()) -> "ClientRow":
+        """Compare a client with the version that this site's clients become; ``updating`` holds who may update now."""
         due = client.next_check_in
-        return cls(client, version_state(client, wanted), due is not None and due < utc_now())
+        state = version_state(client, wanted)
+        if client.id in updating and state not in ("", "current"):
+            state = "updating"
+        return cls(client, state, due is not None and due < utc_now())
+
+    @property
+    def connection(self) -> str:
+        """``online``, ``offline``; of a passive one ``resting`` or ``overdue``; ``revoked``; ``never connected``."""
+        if self.client.revoked:
+            return "revoked"
+        if self.client.online:
+            return "online"
+        if self.client.version is None:
+            return "never connected"
+        if not self.client.passive:
+            return "offline"
+        return "overdue" if self.overdue else "resting"
+
+    @property
+    def status_details(self) -> str:
+        """The dated status (C5): since when the client has its version, then where it stands.
+
+        The date is first, so that sorting by it as text is sorting by the date. One that has not connected is dated by
+        its enrolment.
+        """
+        status = self.client.status
+        words = {
+            "": self.connection,
+            "waiting": f"behind, takes on {status.waiting} when its sessions have ended",
+            "failed": f"behind, went back from {status.failed}: {status.failed_why}",
+        }.get(self.state, self.state)
+        return f"{format_time(status.updated_at)} {words}"
 
 
 def version_state(client: ClientSummary, wanted: str | None) -> str:
@@ -38,6 +71,45 @@ def version_state(client: ClientSummary, wanted: str | None) -> str:
     if client.status.failed == wanted:
         return "failed"
     return "waiting" if client.status.waiting == wanted else "behind"
+
+
+CSV_COLUMNS: Final = (
+    "status_details",
+    "after_upgrade",
+    "id",
+    "name",
+    "mode",
+    "connection",
+    "version",
+    "last_seen",
+    "next_check_in",
+    "platform",
+)
+
+
+def fleet_csv(rows: Iterable[ClientRow], upgraded: datetime | None) -> Iterator[bytes]:
+    """Yield clients as CSV with a heading, sorted by *status details*: who has its version longest is first (C5).
+
+    ``after_upgrade`` says whether that date is later than the site's last upgrade, ``upgraded``; nothing if that is not
+    known.
+    """
+    yield csv_lines.line(CSV_COLUMNS)
+    for row in sorted(rows, key=lambda one: (one.status_details, one.client.name, one.client.id)):
+        client = row.client
+        yield csv_lines.line(
+            (
+                row.status_details,
+                None if upgraded is None else client.status.updated_at > upgraded,
+                client.id,
+                client.name,
+                "passive" if client.passive else "active",
+                row.connection,
+                client.version,
+                client.last_seen,
+                client.next_check_in,
+                " ".join(str(client.platform.get(part, "")) for part in ("system", "release", "machine")).strip(),
+            )
+        )
 
 
 def fleet_json(progress: FleetProgress, clients: Iterable[ClientSummary]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from staffetta.kernel.clock import parse_time, utc_now
 from staffetta.kernel.errors import InvalidInput
 from staffetta.kernel.ids import new_id
 from staffetta.site.data import audit, identity, records
-from staffetta.site.fleet import check_ins, presence
+from staffetta.site.fleet import check_ins, presence, standing
 from staffetta.site.fleet.errors import (
     BadToken,
     ClientRevoked,
@@ -34,6 +34,7 @@ from staffetta.site.fleet.presence import (
     touch_online,
 )
 from staffetta.site.fleet.revocation import DELETED, ENROLLED, REVOKED
+from staffetta.site.fleet.standing import Standing
 from staffetta.wire import enrolment
 from staffetta.wire.errors import WireError
 from staffetta.wire.identity import KEY_BYTES, public_key
@@ -44,6 +45,7 @@ __all__ = [
     "EnrolledClient",
     "FleetNow",
     "MadeToken",
+    "Place",
     "TokenSummary",
     "UpdateStatus",
     "authenticate_client",
@@ -123,6 +125,14 @@ class ClientSummary:
     passive: bool = False
     next_check_in: datetime | None = None
     seen_since_upgrade: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where clients stand on their way to the version ``wanted``."""
+
+    standing: Standing
+    wanted: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,11 +276,14 @@ def list_clients(
     *,
     include_revoked: bool = False,
     online: bool = False,
+    at: Place | None = None,
     offset: int = 0,
     limit: int | None = None,
 ) -> tuple[ClientSummary, ...]:
-    """Return clients by name; ``search`` matches part of the name, the version or the id, ``online`` who is so now."""
-    rows = _matching(search, include_revoked, online).select_related("presence").order_by("name", "id")
+    """Return clients by name; ``search`` matches part of the name, the version or the id, ``online`` who is so now,
+    ``at`` who stands there (no revoked ones then).
+    """
+    rows = _matching(search, include_revoked, online, at).select_related("presence").order_by("name", "id")
     end = None if limit is None else offset + limit
     now = utc_now()
     silent, since = presence.silent_holders(now), check_ins.served_since()
@@ -284,9 +297,11 @@ def list_not_seen(limit: int | None = None) -> tuple[ClientSummary, ...]:
     return tuple(_client_summary(row, set(), since) for row in rows)
 
 
-def count_clients(search: str = "", *, include_revoked: bool = False, online: bool = False) -> int:
+def count_clients(
+    search: str = "", *, include_revoked: bool = False, online: bool = False, at: Place | None = None
+) -> int:
     """Return how many clients ``list_clients`` would find in all."""
-    return _matching(search, include_revoked, online).count()
+    return _matching(search, include_revoked, online, at).count()
 
 
 def revoke_client(actor: str, client_id: str) -> None:
@@ -314,8 +329,10 @@ def _client(client_id: str) -> JumpClient:
     return row
 
 
-def _matching(search: str, include_revoked: bool, online: bool) -> "QuerySet[JumpClient]":
-    if online:
+def _matching(search: str, include_revoked: bool, online: bool, at: Place | None) -> "QuerySet[JumpClient]":
+    if at is not None:
+        rows = standing.clients_at(at.standing, at.wanted, utc_now())
+    elif online:
         rows = presence.online_clients(utc_now())
     else:
         rows = JumpClient.objects.all() if include_revoked else JumpClient.objects.filter(revoked_at=None)

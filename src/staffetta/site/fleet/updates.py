@@ -4,7 +4,8 @@ Whoever gives out a slot locks one row first (SQLite: the whole database, by an 
 never count the same free slot (C4).
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
@@ -14,10 +15,11 @@ from django.utils.translation import gettext as _
 from staffetta.kernel.clock import utc_now
 from staffetta.kernel.log import get_logger
 from staffetta.site.data import audit
-from staffetta.site.fleet import check_ins, presence, rollout
+from staffetta.site.fleet import check_ins, presence, rollout, standing
 from staffetta.site.fleet.errors import BadLimit
 from staffetta.site.fleet.models import JumpClient, Rollout, UpdateLimit, UpdateSlot
 from staffetta.site.fleet.rollout import Answer, Facts, Slot, Verdict
+from staffetta.site.fleet.standing import Standing
 
 DEFAULT_LIMIT: Final = 20
 HIGHEST_LIMIT: Final = 10_000
@@ -43,6 +45,7 @@ class FleetProgress:
 
     ``updating`` are the slots in use, ``never_seen`` those that have not connected yet, ``not_seen`` those that have
     not since the site's last upgrade, ``upgraded`` (C12). ``held`` is the reason why nobody updates now, or empty.
+    ``standings`` counts each client once, in the order of the bar; ``behind`` are all that do not have the version yet.
     """
 
     wanted: str | None
@@ -58,6 +61,7 @@ class FleetProgress:
     passive: int = 0
     not_seen: int = 0
     upgraded: datetime | None = None
+    standings: Mapping[Standing, int] = field(default_factory=dict)
 
 
 def which_version(question: Question, wanted: str | None, now: datetime | None = None) -> Answer:
@@ -133,26 +137,24 @@ def held() -> tuple[str, datetime | None]:
 
 def progress(wanted: str | None) -> FleetProgress:
     """Count how far the fleet is (C5, U12)."""
-    fleet = JumpClient.objects.filter(revoked_at=None)
-    clients = fleet.count()
-    seen = list(fleet.exclude(presence=None).values_list("presence__version", "presence__detail"))
-    behind = [detail for version, detail in seen if wanted is not None and rollout.behind(version, wanted)]
+    standings = standing.counts(wanted, utc_now())
     reason, since = held()
     upgraded = check_ins.served_since()
     return FleetProgress(
         wanted=wanted,
-        clients=clients,
-        current=len(seen) - len(behind),
-        behind=len(behind),
-        never_seen=clients - len(seen),
+        clients=sum(standings.values()),
+        current=standings[Standing.CURRENT],
+        behind=sum(standings[one] for one in (Standing.UPDATING, Standing.BEHIND, Standing.FAILED)),
+        never_seen=standings[Standing.NEVER_SEEN],
         updating=len(slots_in_use()),
-        failed=sum(detail.get("update_failed") == wanted for detail in behind),
+        failed=standings[Standing.FAILED],
         limit=limit(),
         held=reason,
         held_since=since,
-        passive=fleet.filter(passive=True).count(),
+        passive=JumpClient.objects.filter(revoked_at=None, passive=True).count(),
         not_seen=check_ins.not_seen_since(upgraded).count(),
         upgraded=upgraded,
+        standings=standings,
     )
 
 

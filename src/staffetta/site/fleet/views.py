@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Final, cast
+from urllib.parse import urlencode
 
 from django.conf import settings
 from django.contrib import messages
@@ -15,8 +16,9 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from staffetta.site.accounts.models import Account
 from staffetta.site.accounts.permissions import Allowed
 from staffetta.site.data import sending
-from staffetta.site.fleet import bundle, check_ins, exports, service, updates
+from staffetta.site.fleet import bundle, check_ins, exports, overview, service, updates
 from staffetta.site.fleet.forms import TokenForm, UpgradesForm
+from staffetta.site.fleet.standing import Standing
 from staffetta.ui.signin.access import needs, signed_in
 
 PAGE: Final = 100
@@ -30,24 +32,28 @@ INSTALL: Final = "staffetta jump-client install --root root.json --state /var/li
 @require_safe
 def clients(request: HttpRequest) -> HttpResponse:
     """The list of Jump Clients; only its rows when htmx asks."""
-    search = request.GET.get("search", "")[:200]
-    numbers = Paginator(range(service.count_clients(search, include_revoked=True)), PAGE)
+    found = updates.progress(bundle.version_handed_out())
+    search, at = _asked(request, found.wanted)
+    chosen = None if at is None else at.standing
+    numbers = Paginator(range(service.count_clients(search, include_revoked=True, at=at)), PAGE)
     page = numbers.get_page(request.GET.get("page"))
-    rows = service.list_clients(search, include_revoked=True, offset=max(0, page.start_index() - 1), limit=PAGE)
-    progress = updates.progress(bundle.version_handed_out())
-    not_seen = [exports.ClientRow.of(row, progress.wanted) for row in service.list_not_seen(NOT_SEEN)]
+    first = max(0, page.start_index() - 1)
+    rows = service.list_clients(search, include_revoked=True, at=at, offset=first, limit=PAGE)
+    updating = _updating(found.wanted)
+    not_seen = [exports.ClientRow.of(row, found.wanted) for row in service.list_not_seen(NOT_SEEN)]
     template = "fleet/clients_rows.html" if request.headers.get("HX-Request") == "true" else "fleet/clients.html"
     return render(
         request,
         template,
         {
-            "rows": [exports.ClientRow.of(row, progress.wanted) for row in rows],
+            "rows": [exports.ClientRow.of(row, found.wanted, updating) for row in rows],
             "page": page,
-            "progress": progress,
+            **_progress(found, chosen),
             "not_seen": not_seen,
-            "not_seen_more": progress.not_seen - len(not_seen),
-            "upgrades": UpgradesForm(initial={"simultaneous": progress.limit}),
+            "not_seen_more": found.not_seen - len(not_seen),
+            "upgrades": UpgradesForm(initial={"simultaneous": found.limit}),
             "search": search,
+            "query": urlencode({name: value for name, value in (("search", search), ("standing", chosen)) if value}),
             "may_modify": _may_modify(request),
             "form": TokenForm(),
         },
@@ -56,11 +62,33 @@ def clients(request: HttpRequest) -> HttpResponse:
 
 @signed_in
 @require_safe
+def progress(request: HttpRequest) -> HttpResponse:
+    """How far the fleet is, as the part of the pages that htmx keeps current."""
+    chosen = overview.chosen(request.GET.get("standing", ""))
+    found = updates.progress(bundle.version_handed_out())
+    return render(request, "fleet/upgrades_progress.html", _progress(found, chosen))
+
+
+@needs(Allowed.MODIFY_ALL_JUMP_CLIENTS.full)
+@require_safe
+def clients_csv(request: HttpRequest) -> HttpResponseBase:
+    """Export the list, sorted by *status details* (C5): as it is searched and filtered, without revoked ones."""
+    wanted = bundle.version_handed_out()
+    search, at = _asked(request, wanted)
+    updating = _updating(wanted)
+    found = service.list_clients(search, at=at)
+    rows = (exports.ClientRow.of(client, wanted, updating) for client in found)
+    made = exports.fleet_csv(rows, check_ins.served_since())
+    return sending.made_now(made, "jump-clients.csv", "text/csv; charset=utf-8")
+
+
+@signed_in
+@require_safe
 def clients_json(request: HttpRequest) -> HttpResponse:
     """The list of Jump Clients and how far they are with their upgrades, for programs."""
-    progress = updates.progress(bundle.version_handed_out())
+    found = updates.progress(bundle.version_handed_out())
     rows = service.list_clients(request.GET.get("search", "")[:200], include_revoked=True)
-    return JsonResponse(exports.fleet_json(progress, rows))
+    return JsonResponse(exports.fleet_json(found, rows))
 
 
 @needs(Allowed.MODIFY_ALL_JUMP_CLIENTS.full)
@@ -75,8 +103,8 @@ def upgrades(request: HttpRequest) -> HttpResponse:
             updates.set_limit(_name(request), form.cleaned_data["simultaneous"])
             messages.success(request, _("Saved."))
             return HttpResponseRedirect(reverse("fleet:clients"))
-    progress = updates.progress(bundle.version_handed_out())
-    return render(request, "fleet/upgrades.html", {"upgrades": form, "progress": progress})
+    found = updates.progress(bundle.version_handed_out())
+    return render(request, "fleet/upgrades.html", {"upgrades": form, **_progress(found, None)})
 
 
 @needs(Allowed.MODIFY_ALL_JUMP_CLIENTS.full)
@@ -144,6 +172,20 @@ def delete_client(request: HttpRequest, client_id: str) -> HttpResponse:
     service.delete_client(_name(request), client_id)
     messages.success(request, _("The Jump Client is deleted; its session reports stay."))
     return HttpResponseRedirect(reverse("fleet:clients"))
+
+
+def _asked(request: HttpRequest, wanted: str | None) -> tuple[str, service.Place | None]:
+    """What the list is searched for, and where those listed stand."""
+    chosen = overview.chosen(request.GET.get("standing", ""))
+    return request.GET.get("search", "")[:200], None if chosen is None else service.Place(chosen, wanted)
+
+
+def _updating(wanted: str | None) -> set[str]:
+    return {slot.client for slot in updates.slots_in_use() if slot.version == wanted}
+
+
+def _progress(found: updates.FleetProgress, chosen: Standing | None) -> dict[str, object]:
+    return {"progress": found, "bar": overview.bar(found, chosen), "standing": chosen}
 
 
 def _name(request: HttpRequest) -> str:

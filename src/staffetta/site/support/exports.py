@@ -1,13 +1,12 @@
 """Session reports for programs: the same facts as the pages, as JSON and as CSV."""
 
-import csv
-import io
 import json
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any, Final
 
 from staffetta.kernel.clock import format_time
+from staffetta.site.data import csv_lines
 from staffetta.site.support.stories import SessionStory, SessionSummary, StoryEvent, StoryTransfer, ToldTransfer
 
 COLUMNS: Final = (
@@ -26,7 +25,6 @@ COLUMNS: Final = (
     "attaches",
     "longest_pause_ms",
 )
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 def story_json(story: SessionStory) -> dict[str, Any]:
@@ -63,13 +61,10 @@ def json_pieces(told: Iterable[SessionStory]) -> Iterator[bytes]:
 
 
 def csv_pieces(summaries: Iterable[SessionSummary]) -> Iterator[bytes]:
-    """Yield the list as CSV (RFC 4180, UTF-8, with a heading), row by row.
-
-    A text that a spreadsheet would take for a formula gets an apostrophe before it.
-    """
-    yield _row(COLUMNS)
+    """Yield the list as CSV with a heading, row by row."""
+    yield csv_lines.line(COLUMNS)
     for one in summaries:
-        yield _row(_cell(getattr(one, column)) for column in COLUMNS)
+        yield csv_lines.line(getattr(one, column) for column in COLUMNS)
 
 
 def _event_json(event: StoryEvent) -> dict[str, Any]:
@@ -108,25 +103,6 @@ def _told_json(told: ToldTransfer) -> dict[str, Any]:
         "sha256": told.sha256 or None,
         "outcome": told.outcome,
     }
-
-
-def _cell(value: object) -> str:
-    match value:
-        case None:
-            return ""
-        case bool():
-            return "yes" if value else "no"
-        case datetime():
-            return format_time(value)
-        case _:
-            text = str(value)
-            return f"'{text}" if text.startswith(_FORMULA) else text
-
-
-def _row(cells: Iterable[str]) -> bytes:
-    line = io.StringIO()
-    csv.writer(line).writerow(cells)
-    return line.getvalue().encode()
 
 
 def _time(moment: datetime | None) -> str | None:

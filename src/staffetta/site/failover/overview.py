@@ -1,0 +1,129 @@
+"""The pair as its page draws it: two appliances, the data-sync between them, and where traffic belongs; pure.
+
+- The two stand in the order of their addresses: the picture is the same on both pages, and stays when the roles change.
+- What the other appliance has not said is not known, and never guessed; what it said before it fell silent is shown so.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from staffetta.site.data.roles import Role
+from staffetta.site.failover.pictures import PairPicture, PeerSeen, RelationshipPicture, SyncPicture
+from staffetta.site.failover.rules import SILENT
+from staffetta.wire.pair import Endpoint
+
+
+class Link(StrEnum):
+    """How data-sync is."""
+
+    WHOLE = "whole"  # nothing is behind
+    BEHIND = "behind"
+    FIRST = "first"  # the first round has not ended
+    TROUBLE = "trouble"  # its last round failed
+    SILENT = "silent"  # the other appliance does not answer: it goes no further
+
+
+@dataclass(frozen=True, slots=True)
+class Appliance:
+    """One of the two. ``role``, ``term`` and ``suspended`` are None, versions empty, while they are not known.
+
+    ``answers`` is None of this appliance itself; ``seen_at`` is when the other was heard last, None: never.
+    """
+
+    host: str
+    own: bool
+    role: Role | None
+    term: int | None
+    site_version: str
+    base_version: str
+    suspended: bool | None
+    taking_over: bool
+    answers: bool | None
+    seen_at: datetime | None
+    traffic: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """The picture. ``to_right`` is the way that data goes, None when not exactly one of the two is primary; ``primary``
+    is that one. ``told`` says that ``sync`` is what the other appliance told last.
+    """
+
+    left: Appliance
+    right: Appliance
+    link: Link
+    sync: SyncPicture
+    to_right: bool | None
+    primary: Appliance | None
+    told: bool
+
+
+def draw(pair: PairPicture, now: datetime) -> Drawn | None:
+    """Return the picture of a pair; None without a relationship."""
+    if pair.relationship is None or pair.peer is None:
+        return None
+    answers = pair.peer.seen_at is not None and now - pair.peer.seen_at < SILENT
+    own_leads = pair.role is Role.PRIMARY and pair.peer.role is not Role.PRIMARY
+    other_leads = pair.role is not Role.PRIMARY and pair.peer.role is Role.PRIMARY
+    own = Appliance(
+        host=_host(pair.relationship.own),
+        own=True,
+        role=pair.role,
+        term=pair.term,
+        site_version=pair.site_version,
+        base_version=pair.base_version,
+        suspended=pair.suspended,
+        taking_over=pair.taking_over,
+        answers=None,
+        seen_at=None,
+        traffic=own_leads,
+    )
+    other = _other(pair.relationship, pair.peer, answers=answers, traffic=other_leads)
+    left, right = sorted((own, other), key=lambda one: one.host)
+    primary = next((one for one in (own, other) if one.traffic), None)
+    return Drawn(
+        left=left,
+        right=right,
+        link=_link(pair.sync, answers),
+        sync=pair.sync,
+        to_right=None if primary is None else primary is left,
+        primary=primary,
+        told=pair.role is Role.PRIMARY,
+    )
+
+
+def hosts(pair: PairPicture) -> dict[str, str]:
+    """Return the addresses of the two by their origins, as far as there is a relationship."""
+    held = pair.relationship
+    return {} if held is None else {pair.origin: _host(held.own), held.peer_origin: _host(held.peer)}
+
+
+def _other(held: RelationshipPicture, seen: PeerSeen, *, answers: bool, traffic: bool) -> Appliance:
+    return Appliance(
+        host=_host(held.peer),
+        own=False,
+        role=seen.role,
+        term=seen.term or None,
+        site_version=seen.site_version,
+        base_version=seen.base_version,
+        suspended=seen.suspended,
+        taking_over=False,
+        answers=answers,
+        seen_at=seen.seen_at,
+        traffic=traffic,
+    )
+
+
+def _link(sync: SyncPicture, answers: bool) -> Link:
+    if not answers:
+        return Link.SILENT
+    if sync.error:
+        return Link.TROUBLE
+    if sync.finished_at is None:
+        return Link.FIRST
+    return Link.BEHIND if sync.records_behind or sync.blobs_behind else Link.WHOLE
+
+
+def _host(at: Endpoint) -> str:
+    return str(at).removesuffix(":443")

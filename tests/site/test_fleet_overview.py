@@ -1,0 +1,166 @@
+"""The fleet by version: one bar, a legend in words, a list that is filtered by it, and the export (C5)."""
+
+import csv
+import io
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.test import Client
+from own_site import body_of, enrolled
+
+from staffetta.kernel.clock import format_time, utc_now
+from staffetta.site.accounts.models import Account
+from staffetta.site.accounts.permissions import Allowed
+from staffetta.site.fleet import bundle, service, standing, updates
+from staffetta.site.fleet.models import JumpClient, Presence, ServedVersion, UpdateSlot
+from staffetta.site.fleet.standing import Standing
+
+pytestmark = [pytest.mark.django_db, pytest.mark.req("C5")]
+
+OLD, NEW = "1.0.0", "1.1.0"
+CLIENTS = "/login/jump-clients"
+UPGRADED = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def fleet(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """A fleet in the middle of an upgrade, one or two in each place; by name, their ids."""
+    monkeypatch.setattr(bundle, "version_handed_out", lambda: NEW)
+    service.heartbeat("site-a", "1.1", [])
+    before, after = format_time(UPGRADED - timedelta(days=40)), format_time(UPGRADED + timedelta(minutes=3))
+    told: dict[str, tuple[str, dict[str, str]]] = {
+        "has it": (NEW, {"updated_at": after}),
+        "newer": ("2.0", {"updated_at": after}),
+        "late": (OLD, {"updated_at": before}),
+        "busy": (OLD, {"updated_at": before, "update_waiting": NEW}),
+        "back": (OLD, {"updated_at": before, "update_failed": NEW, "update_failed_why": "no way"}),
+        "at it": (OLD, {"updated_at": before}),
+        "again": (OLD, {"updated_at": before, "update_failed": NEW}),
+        "older failure": (OLD, {"updated_at": before, "update_failed": "1.0.5"}),
+        "unreadable": ("=cmd", {"updated_at": before}),
+    }
+    ids = {name: enrolled(name) for name in (*told, "never", "revoked")}
+    for name, (version, detail) in told.items():
+        service.touch_online(ids[name], True, version, detail)
+    for name in ("at it", "again", "has it"):  # a slot that is left over makes nobody late
+        UpdateSlot.objects.create(client=ids[name], version=NEW, since=utc_now())
+    UpdateSlot.objects.create(client=ids["late"], version=NEW, since=utc_now() - timedelta(hours=1))
+    service.touch_online(ids["revoked"], True, OLD)
+    service.revoke_client("admin", ids["revoked"])
+    JumpClient.objects.filter(pk=ids["never"]).update(enrolled_at=UPGRADED - timedelta(days=50))
+    ServedVersion.objects.create(version="1.1", since=UPGRADED)
+    return ids
+
+
+EXPECTED = {
+    Standing.CURRENT: {"has it", "newer"},
+    Standing.UPDATING: {"at it", "again"},
+    Standing.BEHIND: {"late", "busy", "older failure", "unreadable"},
+    Standing.FAILED: {"back"},
+    Standing.NEVER_SEEN: {"never"},
+}
+
+
+@pytest.mark.usefixtures("fleet")
+def test_each_client_stands_in_one_place_and_the_counts_are_the_lists() -> None:
+    counts = standing.counts(NEW, utc_now())
+    assert counts == {place: len(names) for place, names in EXPECTED.items()}
+    for place, names in EXPECTED.items():
+        at = service.Place(place, NEW)
+        assert {row.name for row in service.list_clients(include_revoked=True, at=at)} == names
+        assert service.count_clients(at=at) == len(names)
+    progress = updates.progress(NEW)
+    assert (progress.clients, progress.current, progress.behind, progress.failed, progress.never_seen) == (
+        10,
+        2,
+        7,
+        1,
+        1,
+    )
+    assert updates.progress(None).current == 9, "a site that brings no client leaves nobody behind"
+
+
+@pytest.mark.usefixtures("fleet")
+def test_the_bar_has_a_part_for_each_place_and_the_legend_leads_to_its_clients(
+    browser: Callable[..., Client], person: Callable[..., Account]
+) -> None:
+    client = browser(person("rita", Allowed.START_SESSIONS))
+    page = client.get(CLIENTS).text
+    bar = page[page.index('class="fleet-bar"') : page.index('class="legend"')]
+    pieces = re.findall(r'<rect x="([\d.]+)%" width="([\d.]+)%" height="28" data-standing="([a-z-]+)"', bar)
+    assert [name for *_, name in pieces] == [place.value for place in Standing]
+    assert sum(float(width) for _, width, _ in pieces) == pytest.approx(100, abs=0.1)
+    legend = re.sub(r"<svg.*?</svg>|<[^>]+>", "", page[page.index('class="legend"') :].partition("</ul>")[0])
+    words = ("2 current", "2 upgrading", "4 behind", "1 went back", "1 never connected")
+    assert all(word in " ".join(legend.split()) for word in words)
+    assert "style=" not in page, "the policy of the pages forbids inline styles"
+    everyone = set[str]().union(*EXPECTED.values())
+    for place, names in EXPECTED.items():
+        rows = client.get(f"{CLIENTS}?standing={place}").text.partition('id="clients"')[2]
+        assert {name for name in everyone if f"<div>{name}</div>" in rows} == names
+    assert "upgrading</span>" in client.get(f"{CLIENTS}?standing=updating").text
+    chosen = client.get(f"{CLIENTS}/progress?standing=behind").text
+    assert chosen.lstrip().startswith('<div id="fleet"') and "?standing=behind" in chosen
+    assert 'id="standing-behind" href="/login/jump-clients?standing=behind" aria-current="true"' in chosen
+    found = client.get(f"{CLIENTS}?standing=behind&search=late").text
+    assert "<div>late</div>" in found and "<div>busy</div>" not in found
+    assert '<input type="hidden" name="standing" value="behind">' in found
+    assert "<div>revoked</div>" in client.get(f"{CLIENTS}?standing=nonsense").text, "as if nothing was chosen"
+
+
+def test_a_fleet_without_clients_has_no_bar(browser: Callable[..., Client], admin: Account) -> None:
+    assert "fleet-bar" not in browser(admin).get(CLIENTS).text
+
+
+@pytest.mark.usefixtures("fleet")
+def test_the_export_is_sorted_by_status_details_and_their_dates_tell_who_is_not_updated(
+    browser: Callable[..., Client], admin: Account
+) -> None:
+    answer = browser(admin).get(f"{CLIENTS}.csv")
+    assert answer["Content-Type"] == "text/csv; charset=utf-8"
+    assert "jump-clients.csv" in answer["Content-Disposition"]
+    rows = list(csv.DictReader(io.StringIO(body_of(answer).decode())))
+    assert [row["status_details"] for row in rows] == sorted(row["status_details"] for row in rows)
+    by_name = {row["name"]: row for row in rows}
+    assert by_name.keys() == set[str]().union(*EXPECTED.values()), "who was revoked is not exported"
+    assert {name for name, row in by_name.items() if row["after_upgrade"] == "yes"} == EXPECTED[Standing.CURRENT]
+    assert rows[0]["name"] == "never" and rows[0]["status_details"].endswith(" never connected")
+    assert by_name["back"]["status_details"].endswith(" behind, went back from 1.1.0: no way")
+    assert by_name["busy"]["status_details"].endswith(" behind, takes on 1.1.0 when its sessions have ended")
+    assert by_name["at it"]["status_details"].endswith(" updating")
+    assert by_name["has it"]["status_details"] == f"{format_time(UPGRADED + timedelta(minutes=3))} current"
+    assert by_name["unreadable"]["version"] == "'=cmd", "no spreadsheet takes it for a formula"
+    some = body_of(browser(admin).get(f"{CLIENTS}.csv?standing=failed")).decode()
+    assert [row["name"] for row in csv.DictReader(io.StringIO(some))] == ["back"]
+
+
+@pytest.mark.req("C5", "S12")
+def test_only_who_may_modify_all_jump_clients_exports_them(
+    browser: Callable[..., Client], person: Callable[..., Account]
+) -> None:
+    rita = browser(person("rita", Allowed.START_SESSIONS))
+    assert rita.get(f"{CLIENTS}.csv").status_code == 403
+    assert "jump-clients.csv" not in rita.get(CLIENTS).text
+    anna = browser(person("anna", Allowed.MODIFY_ALL_JUMP_CLIENTS))
+    assert anna.get(f"{CLIENTS}.csv").status_code == 200
+    assert "jump-clients.csv" in anna.get(CLIENTS).text
+
+
+def test_a_large_fleet_is_counted_by_few_queries_and_not_client_by_client(
+    django_assert_max_num_queries: Callable[[int], object],
+) -> None:
+    now = utc_now()
+    clients = [
+        JumpClient(id=f"c{number}", name=f"c{number}", public_key=number.to_bytes(32), platform={}, enrolled_at=now)
+        for number in range(300)
+    ]
+    JumpClient.objects.bulk_create(clients)
+    Presence.objects.bulk_create(
+        Presence(client=one, holder="h", version=OLD if number % 3 else NEW, last_seen=now, detail={})
+        for number, one in enumerate(clients)
+    )
+    with django_assert_max_num_queries(2):  # type: ignore[attr-defined]
+        counts = standing.counts(NEW, now)
+    assert (counts[Standing.CURRENT], counts[Standing.BEHIND]) == (100, 200)

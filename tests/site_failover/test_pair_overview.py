@@ -1,0 +1,112 @@
+"""The pair as a picture: the same on both pages, and what is not known is not shown as known."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from staffetta.site.data.roles import Role
+from staffetta.site.failover import overview
+from staffetta.site.failover.overview import Drawn, Link
+from staffetta.site.failover.pictures import PairPicture, PeerSeen, Prefill, RelationshipPicture, SyncPicture
+from staffetta.wire.pair import Endpoint
+
+pytestmark = pytest.mark.req("F3", "F4")
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+A, B = Endpoint("a.example.org", 443), Endpoint("b.example.org", 8443)
+SYNC = SyncPicture(None, NOW - timedelta(seconds=2), NOW - timedelta(seconds=1), timedelta(seconds=1), 0, 0, 0, "")
+PEER = PeerSeen(NOW - timedelta(seconds=1), Role.BACKUP, 3, "1.1", "2.0", 0, SYNC, suspended=False)
+ON_A = PairPicture(
+    role=Role.PRIMARY,
+    term=3,
+    origin="origin-a",
+    site_version="1.0",
+    base_version="1.9",
+    shared_host="support.example.org",
+    key_set=True,
+    relationship=RelationshipPicture("origin-b", B, A, NOW - timedelta(days=9)),
+    peer=PEER,
+    sync=SYNC,
+    alarms=(),
+    prefill=Prefill(None, None),
+    taking_over=False,
+    suspended=True,
+)
+ON_B = replace(
+    ON_A,
+    role=Role.BACKUP,
+    origin="origin-b",
+    site_version="1.1",
+    base_version="2.0",
+    suspended=False,
+    relationship=RelationshipPicture("origin-a", A, B, NOW - timedelta(days=9)),
+    peer=replace(PEER, role=Role.PRIMARY, site_version="1.0", base_version="1.9", suspended=True),
+)
+
+
+def drawn(pair: PairPicture) -> Drawn:
+    found = overview.draw(pair, NOW)
+    assert found is not None
+    return found
+
+
+def test_both_pages_show_the_same_picture_but_for_which_appliance_is_this_one() -> None:
+    on_a, on_b = drawn(ON_A), drawn(ON_B)
+    assert [on_a.left.host, on_a.right.host] == ["a.example.org", "b.example.org:8443"]
+    assert (on_a.left.own, on_b.left.own) == (True, False)
+    for one, same in ((on_a.left, on_b.left), (on_a.right, on_b.right)):
+        neutral = {"own": True, "answers": None, "seen_at": None}
+        assert replace(one, **neutral) == replace(same, **neutral)  # type: ignore[arg-type]
+    assert on_a.to_right is on_b.to_right is True
+    assert on_a.primary == on_a.left and on_b.primary == on_b.left
+    assert (on_a.told, on_b.told) == (True, False)
+
+
+def test_the_appliances_stay_where_they_are_when_the_roles_are_swapped() -> None:
+    assert ON_A.peer is not None
+    swapped = drawn(replace(ON_A, role=Role.BACKUP, peer=replace(ON_A.peer, role=Role.PRIMARY)))
+    assert swapped.left.host == "a.example.org" and swapped.primary == swapped.right
+    assert swapped.to_right is False and swapped.right.traffic and not swapped.left.traffic
+
+
+@pytest.mark.parametrize("roles", [(Role.PRIMARY, Role.PRIMARY), (Role.BACKUP, Role.BACKUP), (Role.BACKUP, None)])
+def test_traffic_belongs_to_nobody_unless_exactly_one_is_primary(roles: tuple[Role, Role | None]) -> None:
+    found = drawn(replace(ON_A, role=roles[0], peer=replace(PEER, role=roles[1])))
+    assert found.primary is found.to_right is None
+    assert not found.left.traffic and not found.right.traffic
+
+
+def test_a_peer_that_was_never_heard_is_not_known() -> None:
+    silent = PeerSeen(None, None, 0, "", "", None, None, None)
+    found = drawn(replace(ON_A, peer=silent))
+    other = found.right
+    assert (other.role, other.term, other.site_version, other.suspended, other.answers) == (None, None, "", None, False)
+    assert found.link is Link.SILENT
+    assert found.primary == found.left, "this one is the primary, and the other has said nothing else"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "sync", "link"),
+    [
+        (1, SYNC, Link.WHOLE),
+        (29, SYNC, Link.WHOLE),
+        (30, SYNC, Link.SILENT),
+        (30, replace(SYNC, error="no room"), Link.SILENT),
+        (1, replace(SYNC, error="no room", records_behind=3), Link.TROUBLE),
+        (1, replace(SYNC, records_behind=3), Link.BEHIND),
+        (1, replace(SYNC, blobs_behind=1), Link.BEHIND),
+        (1, replace(SYNC, finished_at=None, lag=None, records_behind=9), Link.FIRST),
+    ],
+)
+def test_how_data_sync_is(seconds: int, sync: SyncPicture, link: Link) -> None:
+    found = drawn(replace(ON_A, sync=sync, peer=replace(PEER, seen_at=NOW - timedelta(seconds=seconds))))
+    assert found.link is link
+    assert found.right.answers is (link is not Link.SILENT)
+
+
+def test_there_is_no_picture_without_a_relationship() -> None:
+    alone = replace(ON_A, role=Role.ALONE, relationship=None, peer=None)
+    assert overview.draw(alone, NOW) is None
+    assert overview.hosts(alone) == {}
+    assert overview.hosts(ON_A) == {"origin-a": "a.example.org", "origin-b": "b.example.org:8443"}
