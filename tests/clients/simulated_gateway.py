@@ -11,6 +11,7 @@ import json
 import secrets
 import ssl
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -214,6 +215,8 @@ class Gateway:
         self.ports: list[int] = []
         self._move: messages.Move | None = None
         self._deaf: set[int] = set()
+        self.points_until = 0.0
+        """Until then (monotonic) it is no primary, and points those who prove themselves at itself: nobody is."""
         self.connections = 0
         self._certificate = certificate
         self._relay = relays.Relay(generation, version, 1)
@@ -447,6 +450,11 @@ class Gateway:
 
     async def _serve_console(self, socket: Socket, hello: messages.ConsoleHello) -> None:
         credential = tickets.check_console_hello(hello, socket.nonce, self.leaf, self.site.key.public, utc_now())
+        if time.monotonic() < self.points_until:
+            socket.say(messages.Move(1, self.site.statement(), "elsewhere", (self.address,)))
+            socket.close(CloseCode.MOVED, "elsewhere")
+            await _until_closed(socket)
+            return
         socket.say(self._welcome())
         self._consoles.add(socket)
         try:

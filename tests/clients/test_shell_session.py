@@ -1,6 +1,7 @@
 """A rep's session through real terminals at both ends: what is typed, shown, resized, and how it ends."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -100,3 +101,12 @@ def _zombie(process: int) -> bool:
         return Path(f"/proc/{process}/stat").read_text().split()[2] == "Z"
     except FileNotFoundError:
         return True
+
+
+@pytest.mark.req("F9")
+def test_a_console_waits_while_neither_appliance_is_the_primary(world: World, gateway: Gateway) -> None:
+    """As traffic moves there is a moment in which each points to the other."""
+    world.enrol()
+    state = world.sign_in(gateway)
+    gateway.points_until = time.monotonic() + 5
+    assert "desk" in run("console", "list", "--state", str(state)).stdout

@@ -236,9 +236,18 @@ class Technician:
 
         ``limit``: megabytes a second on the way there (none on the way back), so that a file is under way for
         ``megabytes / limit`` seconds; 0 for as fast as it goes. ``again``: so many seconds the next file is tried again
-        if no session begins.
+        if no session begins, or nobody answers before the first.
         """
-        wait_until(f"{computer} to be online", lambda: self.sees_online(computer), 30, every=0.5)
+
+        def online() -> bool:
+            try:
+                return self.sees_online(computer)
+            except LabFailure:
+                if not again:
+                    raise
+                return False
+
+        wait_until(f"{computer} to be online", online, 30 + again, every=0.5)
         self.sittings += 1
         folder = self.world.folder / "technicians" / f"files-{self.sittings}"
         folder.mkdir()

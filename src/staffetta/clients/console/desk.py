@@ -14,7 +14,7 @@ from staffetta.clients.errors import ClientError, SiteRefused, SiteUnreachable, 
 from staffetta.clients.installed import running_version
 from staffetta.clients.runtime.link import Link, LinkClosed
 from staffetta.clients.runtime.network import STAGGER_SECONDS, Network, jitter
-from staffetta.clients.runtime.presence import Hello, come_online
+from staffetta.clients.runtime.presence import Hello, PointedElsewhere, come_online
 from staffetta.kernel.errors import Conflict, NotFound
 from staffetta.wire import frames, messages, tickets
 from staffetta.wire.errors import CloseCode, FrameError
@@ -175,15 +175,22 @@ async def desk(network: Network, account: SignedIn) -> AsyncIterator[Desk]:
 
 
 async def _first_link(network: Network, hello: Hello) -> tuple[Link, messages.Welcome]:
-    """Come online; a site that is just being restarted is given a moment."""
+    """Come online; a site that is just being restarted is given a moment, one that moves to its other appliance more.
+
+    While traffic moves there is a moment in which neither appliance is the primary: each points to the other.
+    """
     route = network.route()
-    reconnect = Reconnect(time.monotonic(), give_up_after=PATIENCE_SECONDS)
+    began, patience = time.monotonic(), PATIENCE_SECONDS
+    reconnect = Reconnect(began)
     while True:
         await asyncio.sleep(reconnect.delay(jitter()))
         try:
             return await come_online(network, route, hello, STAGGER_SECONDS)
-        except (SiteUnreachable, UnreadableAnswer):
-            if reconnect.given_up(time.monotonic()) is not None:
+        except (SiteUnreachable, UnreadableAnswer) as error:
+            if isinstance(error, PointedElsewhere):
+                patience = ANSWER_SECONDS
+                reconnect.pointed()
+            if time.monotonic() - began >= patience:
                 raise
 
 
