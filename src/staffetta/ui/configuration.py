@@ -99,7 +99,7 @@ def face_settings(face: str, secret_key: str, hosts: Sequence[str]) -> dict[str,
         ],
         "AUTH_PASSWORD_VALIDATORS": [
             {
-                "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+                "NAME": "staffetta.ui.signin.validators.LongEnough",
                 "OPTIONS": {"min_length": PASSWORD_LENGTH},
             },
             {"NAME": "staffetta.ui.signin.validators.NotTheOldPassword"},

@@ -138,9 +138,9 @@ def _time(found: re.Match[str]) -> str:
 
 @lru_cache(maxsize=8)
 def _templates(language: str) -> tuple[Template, ...]:
-    """The sentences of a language's catalogue, those with the most words of their own first."""
+    """The sentences of a language's catalogue, those with the most letters of their own and the fewest values first."""
     found = [_template(source, said) for source, said in _sentences(language)]
-    return tuple(sorted(found, key=lambda one: -sum(map(len, one.literals))))
+    return tuple(sorted(found, key=lambda one: (-sum(map(_letters, one.literals)), len(one.literals))))
 
 
 def _sentences(language: str) -> Iterator[tuple[str, str]]:
