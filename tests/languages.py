@@ -11,13 +11,15 @@ from django.utils.translation import trans_real
 from staffetta.ui import sentences
 
 SAID: Final = frozenset({
-    "title", "alt", "placeholder", "aria-label", "data-busy", "data-copied", "data-name", "data-upload-trouble", "data-label",
-    "data-play", "data-loading", "data-empty", "data-trouble",
+    "title", "alt", "placeholder", "aria-label", "data-busy", "data-copied", "data-name", "data-upload-trouble",
+    "data-label", "data-play", "data-loading", "data-empty", "data-trouble",
 })  # fmt: skip
 """Attributes that a reader sees or hears."""
 SKIPPED: Final = frozenset({"script", "style", "code", "time"})
 EMPTY: Final = frozenset({"meta", "link", "input", "img", "br", "hr", "source"})
-ALIKE: Final = frozenset({"Staffetta", "UTC", "SHA", "CSV", "JSON", "Esc", "Tab", "Ctrl", "KB", "MB", "GB", "asciinema"})
+ALIKE: Final = frozenset(
+    {"Staffetta", "UTC", "SHA", "CSV", "JSON", "Esc", "Tab", "Ctrl", "KB", "MB", "GB", "asciinema"}
+)
 """Words that are the same in every language."""
 
 
@@ -74,7 +76,7 @@ def unsaid(page: str, data: Iterable[str] = ()) -> list[str]:
     """The lines of a page with words outside brackets, but for what the test names as its own data."""
     visible = _Visible()
     visible.feed(page)
-    text = "\n".join(visible.texts)
+    text = re.sub(r"\b(?:[a-z2-7]{26}|[0-9a-f]{64})\b", "", "\n".join(visible.texts))  # ids and hashes
     for one in sorted(data, key=len, reverse=True):
         text = text.replace(one, "")
     while (fewer := re.sub(r"⟦[^⟦⟧]*⟧", "", text)) != text:

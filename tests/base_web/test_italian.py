@@ -1,4 +1,4 @@
-"""`/appliance` in Italian: every page, in every state that these tests can bring about, says nothing past the catalogue."""
+"""`/appliance` in Italian: every page, in every state that these tests bring about, says nothing past the catalogue."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,9 +19,10 @@ from .conftest import NEW_PASSWORD
 from .control_server import AT, CERTIFICATES, JOB, OFFERS, STATUS, ControlServer
 
 DATA = (
-    "appliance", "appliance-a", "support.example.com", "Example Authority R3", "http://127.0.10.9:8080", "https://127.0.10.1", "admin",
-    "Faster start.\nSmaller log.", "Greets people by name.", "Licence agreement of a test.\n\nYou may use it.\n", "keeper",
-    "eth0", "rita", "/appliance", "/login",
+    "appliance", "appliance-a", "support.example.com", "Example Authority R3", "http://127.0.10.9:8080", "admin",
+    "https://127.0.10.1", "Faster start.\nSmaller log.", "Greets people by name.",
+    "Licence agreement of a test.\n\nYou may use it.\n",
+    "keeper", "eth0", "rita", "/appliance", "/login",
 )  # fmt: skip
 """What is a name, or is written by the vendor."""
 

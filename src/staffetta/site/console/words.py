@@ -16,7 +16,8 @@ SAID: Final = (
     "This Jump Client is passive and did not come when it was called; it is expected by {at}. Try again then.",
     "This Jump Client was revoked.",
     "The site has just moved to its other appliance; try again.",
-    "The Jump Client on {client_name} (version {client_version}) has no sessions of kind {request_kind} yet; it needs an update.",
+    "The Jump Client on {client_name} (version {client_version}) has no sessions of kind {request_kind} yet; "
+    "it needs an update.",
     "The site failed; try again.",
     # clients/runtime
     "There is no file {path}.",

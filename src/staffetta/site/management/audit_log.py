@@ -10,6 +10,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from staffetta.site.accounts.permissions import LABELS
 from staffetta.site.data.audit import AUDIT
 from staffetta.site.data.models import Record
 from staffetta.site.data.projections import Projection, register
@@ -104,12 +105,15 @@ class Entry:
     @property
     def told(self) -> tuple[tuple[str, str], ...]:
         """What is told of the act, in words; what this version has no words for as it was written."""
-        return tuple((str(DETAILS.get(name, name)), _in_words(value)) for name, value in self.detail.items())
+        return tuple((str(DETAILS.get(name, name)), _in_words(name, value)) for name, value in self.detail.items())
 
 
-def _in_words(value: object) -> str:
+def _in_words(name: str, value: object) -> str:
     if isinstance(value, bool):
         return gettext("yes") if value else gettext("no")
+    if name == "allowed":
+        labels: dict[str, Promise] = {right.value: label for right, label in LABELS.items()}
+        return ", ".join(str(labels.get(code, code)) for code in str(value).split(", "))
     return say(value)
 
 
