@@ -144,8 +144,8 @@ def _templates(language: str) -> tuple[Template, ...]:
 
 
 def _sentences(language: str) -> Iterator[tuple[str, str]]:
-    catalog: Any = trans_real.translation(language)._catalog  # as Django's own JavaScriptCatalog reads it
-    for key, said in catalog.items():
+    read: Any = trans_real.translation(language)
+    for key, said in read._catalog.items():  # as Django's own JavaScriptCatalog does
         if isinstance(key, str) and key.startswith(_KEY):
             yield key.removeprefix(_KEY), said
 
