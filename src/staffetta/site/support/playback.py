@@ -31,7 +31,7 @@ def asciicast_lines(session_id: str) -> Iterator[bytes]:
     """Return an iterator over the recording's lines. Raises ``SessionUnknown``.
 
     A segment that is missing or damaged does not keep the good ones back: it is left out, and the title says so in the
-    language of who asks. The     database is asked before this returns, the files are read when the first line is.
+    language of who asks. The database is asked before this returns, the files are read when the first line is.
     """
     report = SessionReport.objects.filter(pk=session_id).first()
     if report is None:
