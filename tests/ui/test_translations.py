@@ -194,6 +194,20 @@ def test_an_english_reader_gets_the_text_itself() -> None:
 
 
 @pytest.mark.req("S12")
-def test_a_text_from_outside_is_read_in_a_short_time(italian: None) -> None:
-    text = "is on to of {x} at: from, " * 150
-    assert say(text) == text
+@pytest.mark.parametrize(
+    "text",
+    [
+        "is on to of {x} at: from, " * 150,
+        "at " * 660,
+        "Going back. " * 160,
+        "x. " * 600,
+        "x. " * 12,
+        "a has b c already d " * 99,
+        "It expired on 2026-13-45: import a new one.",
+        "it expired on 2026-99-99T99:99:99Z: import a new one",
+        "Å" * 2000,
+        "{reason} {0} %s %(x)s \x04 <b>",
+    ],
+)
+def test_a_text_from_outside_is_read_whatever_it_is(italian: None, text: str) -> None:
+    assert isinstance(say(text), str)

@@ -8,9 +8,11 @@ reads a text by its templates and says it anew.
 - A text without a template is shown as it came: it is better said in English than not at all.
 - Of several readings that fits which leaves the fewest letters unread.
 - Values are read too, so a reason within a sentence, or a state within a step, is said in the same language.
+- Some of the texts were written by programs elsewhere: what is long, or deep, or of very many sentences is not read.
 - A text may lack its full stop, or have its first letter in the other case, as texts do that become part of another.
 """
 
+import contextlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,12 +24,16 @@ from django.utils.formats import number_format
 from django.utils.translation import trans_real
 
 from staffetta.kernel.clock import parse_time
-from staffetta.kernel.errors import StaffettaError
+from staffetta.kernel.errors import InvalidInput, StaffettaError
 from staffetta.ui import formats
 
 CONTEXT: Final = "sentence"
-LONGEST: Final = 4000
+LONGEST: Final = 2000
 """Longer texts are shown as they came."""
+DEEPEST: Final = 5
+"""So many sentences deep a value is read."""
+MOST: Final = 12
+"""A text of more sentences is not taken apart."""
 
 _ENGLISH: Final = "en"
 _KEY: Final = f"{CONTEXT}\x04"
@@ -42,23 +48,31 @@ _TIME: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A sentence with places for its values: as it is read, and as it is said."""
+    """A sentence with places for its values: as it is read, and as it is said.
+
+    ``literals`` is what stands before, between and behind its values, which have ``names``.
+    """
 
     source: str
     said: str
-    pattern: re.Pattern[str]
     literals: tuple[str, ...]
+    names: tuple[str, ...]
 
     def values(self, text: str) -> dict[str, str] | None:
-        """The values in a text, or None when it is another sentence."""
-        place = 0
-        for literal in self.literals:  # much cheaper than the pattern, and nearly always enough to say no
-            found = text.find(literal, place)
-            if found < 0:
+        """The values in a text, each as short as can be, or None when it is another sentence."""
+        first, *between, last = self.literals if self.names else (*self.literals, "")
+        place, end = len(first), len(text) - len(last)
+        if place > end or not text.endswith(last) or not _alike(text[:place], first):
+            return None
+        if not self.names:
+            return {} if place == end else None
+        found: dict[str, str] = {}
+        for name, literal in zip(self.names, (*between, None), strict=True):
+            until = end if literal is None else text.find(literal, place, end)
+            if until < 0 or found.setdefault(name, text[place:until]) != text[place:until]:
                 return None
-            place = found + len(literal)
-        matched = self.pattern.fullmatch(text)
-        return None if matched is None else matched.groupdict()
+            place = until + len(literal or "")
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,46 +102,50 @@ def in_other_words(template: str) -> str:
 
 
 @lru_cache(maxsize=2048)
-def _read(text: str, language: str) -> _Reading:
+def _read(text: str, language: str, depth: int = 0) -> _Reading:
     """The best reading of a text that may be several sentences."""
-    best = _read_one(text, language)
-    if best.unread == 0:
+    best = _read_one(text, language, depth)
+    boundaries = list(_BETWEEN_SENTENCES.finditer(text))
+    if best.unread == 0 or len(boundaries) > MOST:
         return best
-    for boundary in _BETWEEN_SENTENCES.finditer(text):
-        first = _read_one(text[: boundary.start()], language)
-        rest = _read(text[boundary.end() :], language)
+    for boundary in boundaries:
+        first = _read_one(text[: boundary.start()], language, depth)
+        rest = _read(text[boundary.end() :], language, depth)
         if first.unread + rest.unread < best.unread:
             best = _Reading(f"{first.said} {rest.said}", first.unread + rest.unread)
     return best
 
 
 @lru_cache(maxsize=4096)
-def _read_one(text: str, language: str) -> _Reading:
+def _read_one(text: str, language: str, depth: int) -> _Reading:
     """The best reading of a text as one sentence, with sentences as its values perhaps."""
     core, stop = (text[:-1], ".") if text.endswith(".") else (text, "")
     best = _Reading(text, _letters(text))
-    for template in _templates(language):
+    for template in _templates(language) if depth <= DEEPEST else ():
         values = template.values(core)
-        if values is None or any(len(value) >= len(text) for value in values.values()):
+        if values is None:
             continue
-        read = {name: _read_value(name, value, language) for name, value in values.items()}
+        read = {name: _read_value(name, value, language, depth + 1) for name, value in values.items()}
         unread = sum(one.unread for one in read.values())
         if unread < best.unread:
-            said = _VALUE.sub(lambda place, read=read: read[place[1]].said, template.said)  # type: ignore[misc]
+            said = "".join(
+                read[part].said if number % 2 else part for number, part in enumerate(_VALUE.split(template.said))
+            )
             best = _Reading(_in_case_of(core, template.source, said) + stop, unread)
             if unread == 0:
                 break
     return best
 
 
-def _read_value(name: str, value: str, language: str) -> _Reading:
+def _read_value(name: str, value: str, language: str, depth: int) -> _Reading:
     if name.endswith(_NUMBER) and re.fullmatch(r"-?\d+\.\d+", value):
         return _Reading(number_format(value), 0)
     if size := re.fullmatch(r"(\d+\.\d) ([KMGT]B)", value):
         return _Reading(f"{number_format(size[1])} {size[2]}", 0)
     if found := _TIME.fullmatch(value):
-        return _Reading(_time(found), 0)
-    return _read(value, language)
+        with contextlib.suppress(InvalidInput):  # it looked like a time, and is none
+            return _Reading(_time(found), 0)
+    return _read(value, language, depth)
 
 
 def _time(found: re.Match[str]) -> str:
@@ -152,20 +170,13 @@ def _sentences(language: str) -> Iterator[tuple[str, str]]:
 
 def _template(source: str, said: str) -> Template:
     source, said = source.removesuffix("."), said.removesuffix(".")
-    pattern, seen, end = "", set[str](), 0
-    for place in _VALUE.finditer(source):
-        pattern += re.escape(source[end : place.start()])
-        pattern += f"(?P={place[1]})" if place[1] in seen else f"(?P<{place[1]}>.*?)"
-        seen.add(place[1])
-        end = place.end()
-    pattern += re.escape(source[end:])
-    first = source[:1]
-    if first.isalpha():
-        pattern = f"[{first.upper()}{first.lower()}]{pattern[1:]}"
-    literals = [one for one in _VALUE.split(source)[::2] if one]
-    if first.isalpha():
-        literals[0] = literals[0][1:]
-    return Template(source, said, re.compile(pattern, re.DOTALL), tuple(one for one in literals if one))
+    parts = _VALUE.split(source)
+    return Template(source, said, tuple(parts[::2]), tuple(parts[1::2]))
+
+
+def _alike(text: str, literal: str) -> bool:
+    """Whether both are the same but for the case of the first letter."""
+    return text[1:] == literal[1:] and text[:1].lower() == literal[:1].lower()
 
 
 def _in_case_of(text: str, source: str, said: str) -> str:
