@@ -10,7 +10,7 @@ UV := .cache/uv/bin/uv
 READY := $(VENV)/.ready
 ARGS ?=
 
-.PHONY: demo test quick check docs bench soak lock clean
+.PHONY: demo test quick check docs bench soak lock messages clean
 
 demo: $(READY)   ## run the main job and leave it running to look at
 	@scripts/system-packages demo
@@ -38,6 +38,9 @@ docs: $(READY)   ## build the documentation as a site in build/docs
 bench: $(READY)  ## measure, and write docs/performance.md
 	@scripts/system-packages demo
 	@$(BIN)/python -m bench $(ARGS)
+
+messages: $(READY)  ## collect what the pages say into the Italian catalogue, and compile it
+	@$(BIN)/python scripts/messages
 
 lock: $(UV)      ## resolve the dependencies again
 	@UV=$(UV) scripts/lock

@@ -206,3 +206,41 @@ def test_no_page_is_wider_than_a_phone_and_the_menu_opens(visit: Visit) -> None:
     page.get_by_text("Menu", exact=True).click()
     updates.click()
     page.get_by_role("heading", name="Available updates").wait_for()
+
+
+@pytest.mark.req("S5", "U3")
+@pytest.mark.parametrize("width", [1280, 390])
+def test_every_page_fits_in_italian_and_the_stream_speaks_it(served: tuple[RealPages, str], width: int) -> None:
+    pages, address = served
+    pages.control.forget()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        context = browser.new_context(
+            ignore_https_errors=True, locale="it-IT", viewport={"width": width, "height": 800}
+        )
+        context.set_default_timeout(30_000)
+        page = context.new_page()
+        page.goto(f"{address}/appliance/")
+        page.get_by_label("Nome utente").fill("admin")
+        page.get_by_label("Password").fill(pages.password)
+        page.keyboard.press("Enter")
+        if pages.password != NEW_PASSWORD:
+            page.locator("#id_old_password").fill(pages.password)
+            page.locator("#id_new_password1").fill(NEW_PASSWORD)
+            page.locator("#id_new_password2").fill(NEW_PASSWORD)
+            page.get_by_role("button", name="Cambia password").click()
+            pages.password = NEW_PASSWORD
+        page.get_by_role("heading", name="Elementi Base").wait_for()
+        for path in ("", "networking", "updates", "pair", "security/certificates", "change-password"):
+            page.goto(f"{address}/appliance/{path}")
+            assert page.locator("html").get_attribute("lang") == "it"
+            assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), path
+        pages.control.begin_job()
+        page.goto(f"{address}/appliance/updates/jobs/{JOB}")
+        page.locator("[data-step=verify]").wait_for()
+        pages.control.tell(pages.control.step(2, "reserve", "Checking that the disk has room for it."))
+        page.get_by_text("Controllo dello spazio disponibile su disco.").wait_for()
+        page.get_by_text("Riserva dello spazio su disco").wait_for()
+        pages.control.end(3, JobState.COMMITTED, "site 1.1 is installed.")
+        page.get_by_text("software del sito 1.1 è installato.").wait_for()
+        browser.close()

@@ -409,3 +409,28 @@ def test_who_signs_out_or_is_disabled_is_out_of_the_session(arrive: Callable[...
         "admin, rita = (Account.objects.get(username=name) for name in ('admin', 'rita'))\n"
         "service.enable(admin, rita.id)"
     )
+
+
+ENGLISH = "This Jump Client is passive and did not come when it was called; it is expected by tonight. Try again then."
+SAY = """async (text) => {
+  const page = document.querySelector('script[src*="console/session_page.js"]').src;
+  return (await import(page.replace("session_page", "words"))).say(text);
+}"""
+
+
+@pytest.mark.req("S5")
+def test_a_session_is_held_in_italian(arrive: Callable[..., Window]) -> None:
+    window = arrive()
+    page = window.page
+    page.get_by_role("button", name="Italiano").click()
+    page.get_by_role("heading", name="Informazioni").wait_for()
+    window.open("/login/console")
+    page.get_by_role("row").filter(has_text=COMPUTER).get_by_role("link", name="Avvia sessione").click()
+    expect(page.locator("#status-words")).to_have_text("Connesso")
+    assert page.locator("html").get_attribute("lang") == "it"
+    assert page.evaluate(SAY, ENGLISH) == (
+        "Questo Jump Client è passivo e non si è presentato alla chiamata; è atteso per il tonight. Riprovare allora."
+    )
+    assert page.evaluate(SAY, "nobody has written this") == "nobody has written this"
+    page.get_by_role("button", name="Termina sessione").click()
+    expect(page.locator("#over-words")).to_have_text("La sessione è terminata: terminata da Lei")

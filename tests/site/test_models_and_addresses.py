@@ -25,6 +25,7 @@ PUBLIC = {
     "signin.views.sign_in",
     "signin.views.sign_out",
     "static_files.static_file",
+    "language.choose_language",
 }
 
 

@@ -1,5 +1,6 @@
 """Every page of the site in a real Chromium: it fits its window, nothing is cut off unseen, axe finds nothing."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,6 +36,27 @@ def test_every_page_is_sound(people: People, site: RunningSite, scheme: str, vie
         window.open(f"/login/{path}")
         window.page.get_by_role("heading", level=1).wait_for()
         window.assert_sound()
+
+
+@pytest.mark.req("S5")
+@pytest.mark.parametrize("viewport", [WIDE, PHONE], ids=["desk", "phone"])
+def test_every_page_is_sound_in_italian(people: People, site: RunningSite, viewport: dict[str, int]) -> None:
+    window = people.arrive(site.url, locale="it-IT", viewport=viewport)
+    window.open("/login")
+    window.assert_sound()
+    window.page.get_by_label("Nome utente").fill("admin")
+    window.page.get_by_label("Password").fill(PASSWORD)
+    window.page.keyboard.press("Enter")
+    window.page.get_by_role("heading", name="Informazioni").wait_for()
+    for path in (*PAGES, *(f"reports/sessions/{site.sessions[name]}" for name in ("gap", "files", "running", "young"))):
+        window.open(f"/login/{path}")
+        window.page.get_by_role("heading", level=1).wait_for()
+        assert window.page.locator("html").get_attribute("lang") == "it"
+        window.assert_sound()
+    window.open(f"/login/reports/sessions/{site.sessions['gap']}")
+    window.page.locator("main time[data-turned]").first.wait_for()
+    assert re.match(r"\d\d/\d\d/\d{4} \d\d:\d\d:\d\d \w+", window.page.locator("main time").first.inner_text())
+    window.page.get_by_text("parti di ciò che il computer ha mostrato").first.wait_for()
 
 
 @pytest.mark.req("S2")

@@ -221,6 +221,7 @@ def test_a_site_carries_its_clients_and_its_requirements(built: Built, tmp_path:
     built.build("site", "3.0", "--require", "base>=2.5", "--client-bundle", built.folder / "clients.bundle")
     manifest = read_manifest(built.package("site-3.0"))
     entry = next(entry for entry in manifest.files if entry.path == "share/clients.bundle")
+    assert any(one.path.endswith("staffetta/ui/locale/it/LC_MESSAGES/django.mo") for one in manifest.files)
     assert isinstance(entry, RegularFile) and entry.size == (built.folder / "clients.bundle").stat().st_size
     repository = built.folder / "repository"
     succeed("vendor", "publish", "--repository", repository, "--keys", built.folder / "keys", built.package("site-3.0"))

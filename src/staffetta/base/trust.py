@@ -110,5 +110,5 @@ def _duration(seconds: float) -> str:
     for size, unit in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
         if seconds >= size:
             count = round(seconds / size)
-            return f"{count} {unit}{'' if count == 1 else 's'}"
+            return f"1 {unit}" if count == 1 else f"{count} {unit}s"
     return f"{seconds:.0f} seconds"

@@ -4,7 +4,8 @@
 
 What a face still sets: INSTALLED_APPS (`FACE_APPS` and its own), ROOT_URLCONF, DATABASES, AUTH_USER_MODEL,
 SESSION_ENGINE, LOGIN_URL, LOGIN_REDIRECT_URL, STATIC_URL, STAFFETTA_FACE, ASGI_APPLICATION.
-Its URLconf includes `staffetta.ui.signin.urls` and routes `static_files.static_file` as `static` with `<path:path>`.
+Its URLconf includes `staffetta.ui.signin.urls` and routes `static_files.static_file` as `static` with `<path:path>` and
+`language.choose_language` as `language`.
 """
 
 from collections.abc import Sequence
@@ -38,6 +39,9 @@ MIDDLEWARE: Final = (
 
 PASSWORD_LENGTH: Final = 12
 
+LANGUAGE_REMEMBERED: Final = 365 * 86400
+"""Seconds for which a browser keeps the language that was chosen in it."""
+
 
 def face_settings(face: str, secret_key: str, hosts: Sequence[str]) -> dict[str, Any]:
     """The settings both faces share.
@@ -57,6 +61,7 @@ def face_settings(face: str, secret_key: str, hosts: Sequence[str]) -> dict[str,
                 "OPTIONS": {
                     "context_processors": [
                         "django.template.context_processors.request",
+                        "django.template.context_processors.i18n",
                         "django.contrib.auth.context_processors.auth",
                         "django.contrib.messages.context_processors.messages",
                         "staffetta.ui.context.face",
@@ -94,7 +99,7 @@ def face_settings(face: str, secret_key: str, hosts: Sequence[str]) -> dict[str,
         ],
         "AUTH_PASSWORD_VALIDATORS": [
             {
-                "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+                "NAME": "staffetta.ui.signin.validators.LongEnough",
                 "OPTIONS": {"min_length": PASSWORD_LENGTH},
             },
             {"NAME": "staffetta.ui.signin.validators.NotTheOldPassword"},
@@ -113,7 +118,12 @@ def face_settings(face: str, secret_key: str, hosts: Sequence[str]) -> dict[str,
         "SILENCED_SYSTEM_CHECKS": ["axes.W002", "axes.W006"],
         "USE_I18N": True,
         "LANGUAGE_CODE": "en",
-        "LANGUAGES": [("en", "English")],
+        "LANGUAGES": [("en", "English"), ("it", "Italiano")],
+        "LANGUAGE_COOKIE_NAME": f"__Host-staffetta-{face}-language",
+        "LANGUAGE_COOKIE_AGE": LANGUAGE_REMEMBERED,
+        "LANGUAGE_COOKIE_SECURE": True,
+        "LANGUAGE_COOKIE_HTTPONLY": True,
+        "LANGUAGE_COOKIE_SAMESITE": "Lax",
         "USE_TZ": True,
         "LOGGING_CONFIG": None,  # `kernel.log` sets the process's log up
     }

@@ -15,6 +15,7 @@ from staffetta.base.web.settings import PATHS
 from staffetta.control.appliance import ApplianceControl
 from staffetta.kernel.errors import StaffettaError, Unavailable
 from staffetta.kernel.log import get_logger
+from staffetta.ui.sentences import say
 
 RETRY_SECONDS = 5
 
@@ -33,11 +34,11 @@ def actor(request: HttpRequest) -> str:
 
 
 def sentence(error: StaffettaError) -> str:
-    """What an error says, as a sentence of its own."""
+    """What an error says, as a sentence of its own in the reader's language."""
     text = error.message.strip()
     if not text:
         return _("Base refused without giving a reason (%(code)s).") % {"code": error.code}
-    return text[0].upper() + text[1:] + ("" if text[-1] in ".!?" else ".")
+    return say(text[0].upper() + text[1:] + ("" if text[-1] in ".!?" else "."))
 
 
 def refusals_lead_to(

@@ -11,10 +11,12 @@ from collections.abc import AsyncGenerator
 from typing import Any, Final, Self, cast
 
 from asgiref.sync import sync_to_async
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import render
 from django.template import loader
 from django.utils import timezone
+from django.utils.translation import get_language, override
 from django.views.decorators.http import require_safe
 
 from staffetta.base.web.answers import appliance_control
@@ -52,14 +54,14 @@ async def job_events(request: HttpRequest, job: str) -> HttpResponseBase:
     """The stream of a job, after the last id the page has seen."""
     found = await sync_to_async(_job)(job)
     return StreamingHttpResponse(
-        stream(found, _last_seen(request)),
+        stream(found, _last_seen(request), get_language() or settings.LANGUAGE_CODE),
         content_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
 
 
-async def stream(job: Job, last_seen: int) -> AsyncGenerator[bytes, None]:
-    """The server-sent events of a job. It is read from its first event, so that the picture is whole."""
+async def stream(job: Job, last_seen: int, language: str) -> AsyncGenerator[bytes, None]:
+    """The server-sent events of a job, in a language. It is read from its first event, so that the picture is whole."""
     picture = Picture()
     loop = asyncio.get_running_loop()
     shown_at, held = 0.0, False  # `held`: bytes that came too soon after the last picture
@@ -84,7 +86,7 @@ async def stream(job: Job, last_seen: int) -> AsyncGenerator[bytes, None]:
                         held = True
                         continue
                 shown_at, held = loop.time(), False
-                yield message("fragment", {"id": "job", "html": fragment(job, picture)}, sequence)
+                yield message("fragment", {"id": "job", "html": fragment(job, picture, language)}, sequence)
                 if picture.outcome is not None:
                     yield message("ended")
                     return
@@ -93,9 +95,10 @@ async def stream(job: Job, last_seen: int) -> AsyncGenerator[bytes, None]:
     yield message("moved")
 
 
-def fragment(job: Job, picture: Picture) -> str:
+def fragment(job: Job, picture: Picture, language: str) -> str:
     """The part of the page that changes, as HTML."""
-    return loader.render_to_string("appliance/job_progress.html", _shown(job, picture))
+    with override(language):  # that of the request is gone by the time the stream is written
+        return loader.render_to_string("appliance/job_progress.html", _shown(job, picture))
 
 
 def _shown(job: Job, picture: Picture) -> dict[str, object]:

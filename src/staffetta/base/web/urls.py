@@ -4,6 +4,7 @@ from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 
 from staffetta.base.web import certificates, jobs, networking, pair, status, updates
+from staffetta.ui.language import choose_language
 from staffetta.ui.signin.access import public
 from staffetta.ui.static_files import static_file
 
@@ -24,6 +25,7 @@ _pages: list[URLPattern | URLResolver] = [
     path("pair/grant", pair.grant, name="grant-pair-upgrade"),
     path("pair/withdraw", pair.withdraw, name="withdraw-pair-upgrade"),
     path("static/<path:path>", static_file, name="static"),
+    path("language", choose_language, name="language"),
     path("", include("staffetta.ui.signin.urls")),
 ]
 

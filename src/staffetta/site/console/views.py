@@ -15,6 +15,7 @@ from django.views.decorators.http import require_POST, require_safe
 from staffetta.site.accounts import credentials
 from staffetta.site.accounts.models import Account
 from staffetta.site.accounts.permissions import Allowed
+from staffetta.site.console import words
 from staffetta.site.console.policy import new_nonce, policy_for_session
 from staffetta.site.data.identity import site_identity
 from staffetta.site.fleet import service as fleet
@@ -126,6 +127,7 @@ def _page(request: HttpRequest, held: Held) -> HttpResponse:
         "site_key": to_base64url(site_identity().public),
         "addresses": " ".join(addresses),
         "rep": _account(request).id,
+        "said": words.said(),
         "may_see_reports": _account(request).has_perm(Allowed.VIEW_REPORTS.full),
     }
     page = render(request, "console/session.html", context)

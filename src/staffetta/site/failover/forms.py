@@ -5,6 +5,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 from staffetta.site.failover.pictures import Prefill
+from staffetta.ui.sentences import say_error
 from staffetta.wire.errors import WireError
 from staffetta.wire.pair import Endpoint, make_endpoint
 
@@ -53,7 +54,7 @@ class EstablishForm(forms.Form):
                 try:
                     self.endpoint(name)
                 except WireError as error:
-                    self.add_error(f"{name}_host", ValidationError(error.message))
+                    self.add_error(f"{name}_host", ValidationError(say_error(error)))
         return self.cleaned_data
 
 

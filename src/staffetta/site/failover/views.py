@@ -21,6 +21,7 @@ from staffetta.site.failover.job_errors import NothingNewer
 from staffetta.site.failover.job_pictures import picture_of
 from staffetta.site.failover.job_record import PairJobRecord
 from staffetta.site.failover.rules import Check
+from staffetta.ui.sentences import say_error
 from staffetta.ui.signin.access import needs
 
 _manages: Final = needs(Allowed.MANAGE_FAILOVER.full)
@@ -37,7 +38,7 @@ def security(request: HttpRequest) -> HttpResponse:
         try:
             service.set_preshared_key(form.cleaned_data["key"], _name(request))
         except StaffettaError as error:
-            form.add_error("key", error.message)
+            form.add_error("key", say_error(error))
             status = error.http_status
         else:
             messages.success(request, _("The pre-shared key is set."))

@@ -7,12 +7,15 @@ from typing import Any, Final
 
 from django.db.models import Q, QuerySet
 from django.utils.functional import Promise
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from staffetta.site.accounts.permissions import LABELS
 from staffetta.site.data.audit import AUDIT
 from staffetta.site.data.models import Record
 from staffetta.site.data.projections import Projection, register
 from staffetta.site.management.models import AuditEntry
+from staffetta.ui.sentences import say
 
 WORDS: Final[Mapping[str, Promise]] = {
     "user.signed-in": _("signed in"),
@@ -52,6 +55,41 @@ WORDS: Final[Mapping[str, Promise]] = {
     "failover.conflict": _("kept the primary's version where both appliances had changed"),
 }
 
+DETAILS: Final[Mapping[str, Promise]] = {
+    "administrator": _("administrator"),
+    "allowed": _("allowed"),
+    "at": _("at"),
+    "base": _("base"),
+    "before": _("before"),
+    "bytes": _("bytes"),
+    "client": _("Jump Client"),
+    "differed": _("differed"),
+    "encrypted": _("encrypted"),
+    "from": _("from"),
+    "full": _("full"),
+    "generated": _("generated"),
+    "hours": _("hours"),
+    "job_term": _("job term"),
+    "kept": _("kept"),
+    "logged_history": _("logged history"),
+    "lost": _("lost"),
+    "made_at": _("made"),
+    "origin": _("origin"),
+    "own": _("own"),
+    "passive": _("passive"),
+    "peer": _("other appliance"),
+    "records": _("records"),
+    "removed": _("removed"),
+    "sha256": _("SHA-256"),
+    "site": _("site"),
+    "size": _("size"),
+    "term": _("role term"),
+    "uses": _("computers"),
+    "why": _("why"),
+    "with_sync": _("with a data-sync"),
+}
+"""The words for what is told of an act."""
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -63,6 +101,20 @@ class Entry:
     words: str | Promise
     subject: str
     detail: Mapping[str, Any]
+
+    @property
+    def told(self) -> tuple[tuple[str, str], ...]:
+        """What is told of the act, in words; what this version has no words for as it was written."""
+        return tuple((str(DETAILS.get(name, name)), _in_words(name, value)) for name, value in self.detail.items())
+
+
+def _in_words(name: str, value: object) -> str:
+    if isinstance(value, bool):
+        return gettext("yes") if value else gettext("no")
+    if name == "allowed":
+        labels: dict[str, Promise] = {right.value: label for right, label in LABELS.items()}
+        return ", ".join(str(labels.get(code, code)) for code in str(value).split(", "))
+    return say(value)
 
 
 def connect() -> None:

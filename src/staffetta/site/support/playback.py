@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from django.utils import translation
 from django.utils.translation import gettext as _
 
 from staffetta.kernel.log import get_logger
@@ -17,6 +18,7 @@ from staffetta.site.support.errors import SessionUnknown
 from staffetta.site.support.models import SessionReport, SessionSegment
 from staffetta.site.support.recording import Recording, asciicast
 from staffetta.site.support.segments import SegmentDamaged, read_segment
+from staffetta.ui.sentences import say
 from staffetta.wire.messages import Channel, ShellOptions
 
 _log = get_logger(__name__)
@@ -28,14 +30,14 @@ START: Final = ShellOptions()
 def asciicast_lines(session_id: str) -> Iterator[bytes]:
     """Return an iterator over the recording's lines. Raises ``SessionUnknown``.
 
-    A segment that is missing or damaged does not keep the good ones back: it is left out, and the title says so. The
-    database is asked before this returns, the files are read when the first line is.
+    A segment that is missing or damaged does not keep the good ones back: it is left out, and the title says so in the
+    language of who asks. The database is asked before this returns, the files are read when the first line is.
     """
     report = SessionReport.objects.filter(pk=session_id).first()
     if report is None:
         raise SessionUnknown(_("There is no report of such a session."))
     files = tuple(_file(segment.sha256) for segment in report.segments.all())
-    return _lines(f"{report.rep_name}, {report.client_name}", files)
+    return _lines(f"{report.rep_name}, {report.client_name}", files, translation.get_language())
 
 
 def count_absent(session_id: str) -> int:
@@ -44,7 +46,11 @@ def count_absent(session_id: str) -> int:
     return SessionSegment.objects.filter(report_id=session_id).exclude(sha256__in=here).count()
 
 
-def _lines(title: str, files: tuple[Path | None, ...]) -> Iterator[bytes]:
+def _lines(title: str, files: tuple[Path | None, ...], language: str | None) -> Iterator[bytes]:
+    def told(text: str) -> str:  # the lines are made after the view has returned, and with it its language
+        with translation.override(language):
+            return say(text)
+
     with Recording() as recording:
         left_out = 0
         for file in files:
@@ -54,11 +60,11 @@ def _lines(title: str, files: tuple[Path | None, ...]) -> Iterator[bytes]:
             except (FileNotFoundError, SegmentDamaged):
                 left_out += 1
                 _log.exception("a segment is left out of a recording", extra={"segment": str(file)})
-        remarks = (f"{left_out} of {len(files)} segments missing or damaged",) if left_out else ()
+        remarks = (told(f"{left_out} of {len(files)} segments missing or damaged"),) if left_out else ()
         gaps = sum(gap.channel == Channel.SHELL for gap in recording.gaps)
-        if said := (*remarks, *((f"{gaps} gap{'s' if gaps > 1 else ''}",) if gaps else ())):
+        if said := (*remarks, *((told("1 gap" if gaps == 1 else f"{gaps} gaps"),) if gaps else ())):
             title += f" ({', '.join(said)})"
-        for line in asciicast(recording, START.columns, START.rows, title, remarks):
+        for line in asciicast(recording, START.columns, START.rows, title, remarks, told):
             yield line.encode()
 
 

@@ -11,7 +11,7 @@ of it one after the other.
 import codecs
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
@@ -142,13 +142,19 @@ class Recording:
 
 
 def asciicast(
-    recording: Recording, columns: int, rows: int, title: str = "", remarks: tuple[str, ...] = ()
+    recording: Recording,
+    columns: int,
+    rows: int,
+    title: str = "",
+    remarks: tuple[str, ...] = (),
+    say: Callable[[str], str] = str,
 ) -> Iterator[str]:
     """The lines of an asciicast v2 file, each with its newline; ``columns`` and ``rows`` are the size at the start.
 
     "o" is what the remote shell wrote, "i" what the rep typed, "r" a new size, "m" the words that something is missing
     here. A character whose bytes came in two frames appears with the second; bytes that are no UTF-8 become U+FFFD.
     ``remarks`` say what is wrong with the recording as a whole; a player that does not know them passes them over.
+    ``say`` puts the words of "m" into another language.
     """
     header: dict[str, object] = {"version": 2, "width": columns, "height": rows}
     header["timestamp"] = recording.began // 1_000_000
@@ -162,7 +168,7 @@ def asciicast(
     for frame in recording.frames():
         last = frame.at
         if frame.missing and frame.data.channel == Channel.SHELL:
-            yield _line(frame.at, "m", gap_words(frame))
+            yield _line(frame.at, "m", say(gap_words(frame)))
         if frame.data.channel == Channel.SHELL:
             text = decoders[frame.end].decode(frame.data.payload)
             if text:
@@ -177,9 +183,8 @@ def asciicast(
 
 def gap_words(frame: TimedFrame) -> str:
     """What is missing before this frame, in words for who watches."""
-    pieces = "1 piece" if frame.missing == 1 else f"{frame.missing} pieces"
     what = "of what the computer showed" if frame.end is EndName.JUMP_CLIENT else "of what was typed"
-    return f"{pieces} {what} {'is' if frame.missing == 1 else 'are'} missing"
+    return f"1 piece {what} is missing" if frame.missing == 1 else f"{frame.missing} pieces {what} are missing"
 
 
 def _line(at: int, kind: str, text: str) -> str:

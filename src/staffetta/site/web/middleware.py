@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from staffetta.kernel.errors import StaffettaError
 from staffetta.site.data import identity
 from staffetta.ui.errors import trouble
+from staffetta.ui.sentences import say_error
 
 
 class ErrorsAsPages(MiddlewareMixin):
@@ -21,7 +22,7 @@ class ErrorsAsPages(MiddlewareMixin):
             return None
         if request.path.endswith(".json"):
             return JsonResponse({"code": exception.code, "message": exception.message}, status=exception.http_status)
-        return trouble(request, exception.http_status, _("That cannot be done"), exception.message)
+        return trouble(request, exception.http_status, _("That cannot be done"), say_error(exception))
 
 
 EDITING: Final = frozenset({"fleet", "management", "accounts", "console"})

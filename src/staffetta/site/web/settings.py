@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from staffetta.control.paths import AppliancePaths, read_description
 from staffetta.kernel.ids import new_id
@@ -114,7 +115,7 @@ STAFFETTA_FACE = Face(
             _("Management"),
             (
                 Item(_("File store"), "management:file-store", Allowed.MANAGE_FILES.full, everywhere=False),
-                Item(_("Security"), "failover:security", Allowed.MANAGE_FAILOVER.full),
+                Item(pgettext_lazy("Management", "Security"), "failover:security", Allowed.MANAGE_FAILOVER.full),
                 Item(_("Failover"), "failover:pair", Allowed.MANAGE_FAILOVER.full),
                 Item(_("Audit log"), "management:audit-log", Allowed.VIEW_AUDIT_LOG.full),
             ),

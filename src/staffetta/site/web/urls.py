@@ -4,6 +4,7 @@ from django.urls import URLPattern, URLResolver, include, path
 
 from staffetta.site.support.views import session_json, sessions_json
 from staffetta.site.web import views
+from staffetta.ui.language import choose_language
 from staffetta.ui.static_files import static_file
 
 handler400 = "staffetta.ui.errors.bad_request"
@@ -24,6 +25,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include((_own, "web"))),
     path("login/", include("staffetta.ui.signin.urls")),
     path("static/<path:path>", static_file, name="static"),
+    path("login/language", choose_language, name="language"),
     path("login/", include("staffetta.site.accounts.urls")),
     path("login/", include("staffetta.site.fleet.urls")),
     path("login/", include("staffetta.site.support.urls")),

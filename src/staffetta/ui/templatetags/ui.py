@@ -1,30 +1,32 @@
-"""Tags and filters of the common templates: addresses of static files, sizes, durations."""
+"""Tags and filters of the common templates: addresses of static files, sizes, moments, durations, sentences."""
 
 from datetime import datetime, timedelta
 
 from django import template
 from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
 
+from staffetta.ui import formats
+from staffetta.ui.sentences import say
 from staffetta.ui.static_files import asset_url
 
 register = template.Library()
 register.simple_tag(asset_url, name="asset")
+register.filter("say", say)
 
 _UNITS = ("B", "KB", "MB", "GB", "TB")
 
 
 @register.filter
 def size(count: int | None) -> str:
-    """A number of bytes for people, in units of 1000: `24.1 MB`. Nothing for None."""
+    """A number of bytes for people, in units of 1000: `24.1 MB`, `24,1 MB` in Italian. Nothing for None."""
     if count is None:
         return ""
     value = float(count)
     for unit in _UNITS:
         if value < 1000 or unit == _UNITS[-1]:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+            return f"{value:.0f} {unit}" if unit == "B" else f"{formats.decimal(value)} {unit}"
         value /= 1000
     raise AssertionError("unreachable")
 
@@ -38,7 +40,7 @@ def moment(value: datetime | None) -> str:
     if value is None:
         return "-"
     local = timezone.localtime(value)
-    text = f"{date_format(local, 'Y-m-d H:i:s')} {local.tzname()}"
+    text = f"{formats.moment(local)} {local.tzname()}"
     return format_html('<time datetime="{}">{}</time>', local.isoformat(timespec="seconds"), text)
 
 
@@ -49,7 +51,7 @@ def duration(value: timedelta | float | None) -> str:
         return ""
     seconds = value.total_seconds() if isinstance(value, timedelta) else float(value)
     if seconds < 10:
-        return _("%(seconds).1f s") % {"seconds": max(0.0, seconds)}
+        return _("%(seconds)s s") % {"seconds": formats.decimal(max(0.0, seconds))}
     whole = round(seconds)
     if whole < 60:
         return _("%(seconds)d s") % {"seconds": whole}

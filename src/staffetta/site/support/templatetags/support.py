@@ -10,12 +10,17 @@ from django.utils.translation import gettext_lazy
 from staffetta.site.support.pauses import Cause
 from staffetta.site.support.service import SILENT
 from staffetta.site.support.stories import SessionSummary, StoryEvent
+from staffetta.ui.sentences import say
 from staffetta.ui.templatetags.ui import duration
 
 register = template.Library()
 
 ENDINGS: Final[dict[str, Promise]] = {
     "console": gettext_lazy("by the representative, at the console"),
+    "left by the rep": gettext_lazy("by the representative, at the console"),
+    "the rep signed out": gettext_lazy("by the representative, who has signed out"),
+    "rep-not-allowed": gettext_lazy("by the site: the representative may not start sessions any more"),
+    "client-revoked": gettext_lazy("by the site: the Jump Client was revoked"),
     "ended by the console": gettext_lazy("by the representative, at the console"),
     "the console has ended the session": gettext_lazy("by the representative, at the console"),
     "the console's terminal is gone": gettext_lazy("by the console, whose window was closed"),
@@ -62,4 +67,10 @@ def cause(event: StoryEvent) -> str:
 @register.filter
 def ending(summary: SessionSummary) -> str:
     """By whom, or why, a session was ended."""
-    return str(ENDINGS.get(summary.end_reason, summary.end_reason))
+    return reason(summary.end_reason)
+
+
+@register.filter
+def reason(given: str) -> str:
+    """The words for the reason of an end."""
+    return str(ENDINGS.get(given) or say(given))

@@ -6,6 +6,7 @@ import { MOST_PATH, Receiver, Sender } from "./files.js";
 import { Lane, LaneOver } from "./lane.js";
 import { landingFor } from "./landing.js";
 import { fetchFile, send, Transfer } from "./transfer.js";
+import { say } from "./words.js";
 
 const AT_ONCE = 4;
 const part = (id) => document.getElementById(id);
@@ -195,7 +196,7 @@ class Files {
         return `${words.stored}, ${amount(size)}`;
       case "failed":
         if (trouble instanceof LaneOver) return words["session-over"];
-        return words[trouble.code] ?? (trouble.message || trouble.code);
+        return words[trouble.code] ?? say(trouble.message || trouble.code);
       default:
         return size === null ? "…" : `${amount(moved)} ${words.of} ${amount(size)}`;
     }
@@ -207,6 +208,10 @@ const frozen = { consumed() {}, writable: async () => false, send() {}, sendNote
 
 const hex = (bytes) => Array.from(bytes, (one) => one.toString(16).padStart(2, "0")).join("");
 
+const decimals = new Intl.NumberFormat(document.documentElement.lang || "en", {
+  minimumFractionDigits: 1, maximumFractionDigits: 1, useGrouping: false,
+});
+
 function amount(bytes) {
   const units = ["B", "KB", "MB", "GB", "TB"];
   let value = bytes, unit = 0;
@@ -214,5 +219,5 @@ function amount(bytes) {
     value /= 1000;
     unit += 1;
   }
-  return unit ? `${value.toFixed(1)} ${units[unit]}` : `${bytes} B`;
+  return unit ? `${decimals.format(value)} ${units[unit]}` : `${bytes} B`;
 }

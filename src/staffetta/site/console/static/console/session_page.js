@@ -7,6 +7,7 @@ import { CredentialRefused, credentialFor, forgetCredential, keyOf, signedOut } 
 import { SessionLink } from "./link.js";
 import { openSession, Refused } from "./presence.js";
 import { Tab } from "./tabs.js";
+import { say, words } from "./words.js";
 
 const WISH = "staffetta-begin";
 const TELL_AFTER = 1000; // milliseconds: a shorter pause is shown, not announced
@@ -20,8 +21,6 @@ const REASONS = new Map([
 
 const part = (id) => document.getElementById(id);
 const page = part("console");
-const words = Object.fromEntries(
-  [...part("words").content.querySelectorAll("[data-word]")].map((one) => [one.dataset.word, one.textContent]));
 
 class Page {
   constructor() {
@@ -90,10 +89,10 @@ class Page {
     }
     if (error instanceof Refused) {
       if (error.code === "not-proven") await forgetCredential(rep);
-      return this.trouble(error.message, true);
+      return this.trouble(say(error.message), true);
     }
     console.warn(error);
-    return this.trouble(words["no-answer"] + error.message, true);
+    return this.trouble(words["no-answer"] + say(error.message), true);
   }
 
   async goOn() {
@@ -236,7 +235,7 @@ class Page {
     this.carrier.stopped();
     Tab.forget(this.session);
     this.status("ended", words.ended);
-    const known = code === 4403 || code === 4401 ? words.refused : words[REASONS.get(reason)] ?? reason;
+    const known = code === 4403 || code === 4401 ? words.refused : words[REASONS.get(reason)] ?? say(reason);
     part("over-words").textContent = words.over + (this.carrier.ending?.(reason) ?? known);
     part("over").hidden = false;
     part("tools").hidden = true;

@@ -1,0 +1,190 @@
+"""Sentences of the rooms that know no Django, said in the reader's language.
+
+What goes wrong, the steps of a job and its evidence reach a face as finished English text: out of journals and records,
+over base's socket, from the other appliance of a pair, whose release may be another one. The catalogue holds the
+template of every such sentence (context `sentence`, values as `{names}`; `scripts/messages` collects them), so a face
+reads a text by its templates and says it anew.
+
+- A text without a template is shown as it came: it is better said in English than not at all.
+- Of several readings that fits which leaves the fewest letters unread.
+- Values are read too, so a reason within a sentence, or a state within a step, is said in the same language.
+- Some of the texts were written by programs elsewhere: what is long, or deep, or of very many sentences is not read.
+- A text may lack its full stop, or have its first letter in the other case, as texts do that become part of another.
+"""
+
+import contextlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+from django.utils import translation
+from django.utils.formats import number_format
+from django.utils.translation import trans_real
+
+from staffetta.kernel.clock import parse_time
+from staffetta.kernel.errors import InvalidInput, StaffettaError
+from staffetta.ui import formats
+
+CONTEXT: Final = "sentence"
+LONGEST: Final = 2000
+"""Longer texts are shown as they came."""
+DEEPEST: Final = 5
+"""So many sentences deep a value is read."""
+MOST: Final = 12
+"""A text of more sentences is not taken apart."""
+
+_ENGLISH: Final = "en"
+_KEY: Final = f"{CONTEXT}\x04"
+_VALUE: Final = re.compile(r"\{(\w+)\}")
+_BETWEEN_SENTENCES: Final = re.compile(r"(?<=[.!?…:;]) (?=\S)")
+_NUMBER: Final = "_number"
+"""How the name of a value ends that was written with decimals."""
+_TIME: Final = re.compile(
+    r"(?P<day>\d{4}-\d\d-\d\d)(?: (?P<time>\d\d:\d\d))?|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A sentence with places for its values: as it is read, and as it is said.
+
+    ``literals`` is what stands before, between and behind its values, which have ``names``.
+    """
+
+    source: str
+    said: str
+    literals: tuple[str, ...]
+    names: tuple[str, ...]
+
+    def values(self, text: str) -> dict[str, str] | None:
+        """The values in a text, each as short as can be, or None when it is another sentence."""
+        first, *between, last = self.literals if self.names else (*self.literals, "")
+        place, end = len(first), len(text) - len(last)
+        if place > end or not text.endswith(last) or not _alike(text[:place], first):
+            return None
+        if not self.names:
+            return {} if place == end else None
+        found: dict[str, str] = {}
+        for name, literal in zip(self.names, (*between, None), strict=True):
+            until = end if literal is None else text.find(literal, place, end)
+            if until < 0 or found.setdefault(name, text[place:until]) != text[place:until]:
+                return None
+            place = until + len(literal or "")
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    said: str
+    unread: int
+    """How many letters no template explains."""
+
+
+def say(text: object) -> str:
+    """A sentence in the reader's language; the text itself when nothing is known of it, and always in English."""
+    plain = str(text)
+    language = translation.get_language() or _ENGLISH
+    if language.startswith(_ENGLISH) or not plain.strip() or len(plain) > LONGEST:
+        return plain
+    return _read(plain, language).said
+
+
+def say_error(error: StaffettaError) -> str:
+    """What an error says, in the reader's language."""
+    return say(error.message)
+
+
+def in_other_words(template: str) -> str:
+    """A template itself in the reader's language, its values still in braces: for a script that fills them in."""
+    return translation.pgettext(CONTEXT, template)
+
+
+@lru_cache(maxsize=2048)
+def _read(text: str, language: str, depth: int = 0) -> _Reading:
+    """The best reading of a text that may be several sentences."""
+    best = _read_one(text, language, depth)
+    boundaries = list(_BETWEEN_SENTENCES.finditer(text))
+    if best.unread == 0 or len(boundaries) > MOST:
+        return best
+    for boundary in boundaries:
+        first = _read_one(text[: boundary.start()], language, depth)
+        rest = _read(text[boundary.end() :], language, depth)
+        if first.unread + rest.unread < best.unread:
+            best = _Reading(f"{first.said} {rest.said}", first.unread + rest.unread)
+    return best
+
+
+@lru_cache(maxsize=4096)
+def _read_one(text: str, language: str, depth: int) -> _Reading:
+    """The best reading of a text as one sentence, with sentences as its values perhaps."""
+    core, stop = (text[:-1], ".") if text.endswith(".") else (text, "")
+    best = _Reading(text, _letters(text))
+    for template in _templates(language) if depth <= DEEPEST else ():
+        values = template.values(core)
+        if values is None:
+            continue
+        read = {name: _read_value(name, value, language, depth + 1) for name, value in values.items()}
+        unread = sum(one.unread for one in read.values())
+        if unread < best.unread:
+            said = "".join(
+                read[part].said if number % 2 else part for number, part in enumerate(_VALUE.split(template.said))
+            )
+            best = _Reading(_in_case_of(core, template.source, said) + stop, unread)
+            if unread == 0:
+                break
+    return best
+
+
+def _read_value(name: str, value: str, language: str, depth: int) -> _Reading:
+    if name.endswith(_NUMBER) and re.fullmatch(r"-?\d+\.\d+", value):
+        return _Reading(number_format(value), 0)
+    if size := re.fullmatch(r"(\d+\.\d) ([KMGT]B)", value):
+        return _Reading(f"{number_format(size[1])} {size[2]}", 0)
+    if found := _TIME.fullmatch(value):
+        with contextlib.suppress(InvalidInput):  # it looked like a time, and is none
+            return _Reading(_time(found), 0)
+    return _read(value, language, depth)
+
+
+def _time(found: re.Match[str]) -> str:
+    if found["day"] is None:
+        return f"{formats.moment(parse_time(found[0]))} UTC"
+    return f"{formats.day(parse_time(found['day'] + 'T00:00:00Z'))} {found['time'] or ''}".rstrip()
+
+
+@lru_cache(maxsize=8)
+def _templates(language: str) -> tuple[Template, ...]:
+    """The sentences of a language's catalogue, those with the most letters of their own and the fewest values first."""
+    found = [_template(source, said) for source, said in _sentences(language)]
+    return tuple(sorted(found, key=lambda one: (-sum(map(_letters, one.literals)), len(one.literals))))
+
+
+def _sentences(language: str) -> Iterator[tuple[str, str]]:
+    read: Any = trans_real.translation(language)
+    for key, said in read._catalog.items():  # as Django's own JavaScriptCatalog does
+        if isinstance(key, str) and key.startswith(_KEY):
+            yield key.removeprefix(_KEY), said
+
+
+def _template(source: str, said: str) -> Template:
+    source, said = source.removesuffix("."), said.removesuffix(".")
+    parts = _VALUE.split(source)
+    return Template(source, said, tuple(parts[::2]), tuple(parts[1::2]))
+
+
+def _alike(text: str, literal: str) -> bool:
+    """Whether both are the same but for the case of the first letter."""
+    return text[1:] == literal[1:] and text[:1].lower() == literal[:1].lower()
+
+
+def _in_case_of(text: str, source: str, said: str) -> str:
+    """The sentence said with its first letter in the case in which the text has it."""
+    if not source[:1].isalpha() or text[:1] == source[:1]:
+        return said
+    return (said[:1].upper() if text[:1].isupper() else said[:1].lower()) + said[1:]
+
+
+def _letters(text: str) -> int:
+    return sum(letter.isalpha() for letter in text)
