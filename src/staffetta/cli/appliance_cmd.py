@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
 import pwd
@@ -16,8 +15,9 @@ from typing import Any
 
 import click
 
-from staffetta.base.setup import NewAppliance, User, initialise
-from staffetta.cli.options import appliance_option, json_option
+from staffetta.base.layout import User
+from staffetta.base.setup import NewAppliance, initialise
+from staffetta.cli.options import appliance_option, json_option, person_at_terminal
 from staffetta.control.appliance import (
     ApplianceControl,
     ApplianceRefused,
@@ -166,7 +166,7 @@ def updates_group() -> None:
 @with_control
 def check_command(appliance: ApplianceControl, as_json: bool) -> None:
     """Ask the update server now."""
-    found = appliance.check_updates(_actor())
+    found = appliance.check_updates(person_at_terminal())
     _print_updates(found, as_json)
     if found.error is not None:
         raise Unavailable(found.error)
@@ -186,7 +186,7 @@ def list_command(appliance: ApplianceControl, as_json: bool) -> None:
 @with_control
 def install_command(appliance: ApplianceControl, target: str, wait: bool) -> None:
     """Install the offer TARGET."""
-    _began(appliance, appliance.install(target, _actor()), wait)
+    _began(appliance, appliance.install(target, person_at_terminal()), wait)
 
 
 @group.command("install-file")
@@ -195,7 +195,7 @@ def install_command(appliance: ApplianceControl, target: str, wait: bool) -> Non
 @with_control
 def install_file_command(appliance: ApplianceControl, file: Path, wait: bool) -> None:
     """Install from the bundle FILE (Manual installation)."""
-    _began(appliance, appliance.install_file(file, _actor()), wait)
+    _began(appliance, appliance.install_file(file, person_at_terminal()), wait)
 
 
 @group.group("eula")
@@ -220,7 +220,7 @@ def eula_show_command(appliance: ApplianceControl) -> None:
 @with_control
 def eula_accept_command(appliance: ApplianceControl, sha256: str | None) -> None:
     """Accept the agreement in your name."""
-    appliance.accept_eula(sha256 or appliance.eula().sha256, _actor())
+    appliance.accept_eula(sha256 or appliance.eula().sha256, person_at_terminal())
     click.echo("The licence agreement is accepted.")
 
 
@@ -272,7 +272,7 @@ def certificate_show_command(appliance: ApplianceControl, as_json: bool) -> None
 def certificate_install_command(appliance: ApplianceControl, name: str, files: tuple[Path, ...]) -> None:
     """Put your own private key and certificate chain (PEM FILES) in place, with no restart."""
     pem = "\n".join(file.read_text("ascii", errors="replace") for file in files)
-    _print_certificate(appliance.replace_certificate(name, pem, _actor()))
+    _print_certificate(appliance.replace_certificate(name, pem, person_at_terminal()))
 
 
 @group.command("shared-address")
@@ -284,7 +284,7 @@ def shared_address_command(appliance: ApplianceControl, action: str, as_json: bo
     if action == "status":
         shared = appliance.shared_address()
     else:
-        shared = appliance.enable_shared_address(action == "enable", _actor())
+        shared = appliance.enable_shared_address(action == "enable", person_at_terminal())
     if as_json:
         _print_json(shared)
     elif shared.address is None:
@@ -309,10 +309,10 @@ def shared_address_command(appliance: ApplianceControl, action: str, as_json: bo
 def grant_pair_upgrade_command(appliance: ApplianceControl, hours: int, withdraw: bool) -> None:
     """Permit one pair upgrade to install what is on offer on this appliance."""
     if withdraw:
-        appliance.withdraw_pair_upgrade(_actor())
+        appliance.withdraw_pair_upgrade(person_at_terminal())
         click.echo("No pair upgrade is permitted on this appliance.")
         return
-    grant = appliance.grant_pair_upgrade(hours, _actor())
+    grant = appliance.grant_pair_upgrade(hours, person_at_terminal())
     click.echo(f"One pair upgrade is permitted on this appliance until {grant.until:%Y-%m-%d %H:%M} UTC.")
 
 
@@ -349,14 +349,6 @@ def _events(appliance: ApplianceControl, job: str) -> Iterator[InstallEvent]:
             if time.monotonic() - lost > REOPEN_SECONDS:
                 raise
         time.sleep(0.1)
-
-
-def _actor() -> str:
-    """Who acts, as the audit log names the person at this terminal."""
-    try:
-        return os.environ.get("SUDO_USER") or getpass.getuser()
-    except (KeyError, OSError):
-        return f"user {os.getuid()}"
 
 
 def _print_updates(updates: Updates, as_json: bool) -> None:

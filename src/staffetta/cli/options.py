@@ -1,5 +1,7 @@
-"""Options that several groups of commands have."""
+"""Options that several groups of commands have, and who gives a command."""
 
+import getpass
+import os
 from pathlib import Path
 
 import click
@@ -21,3 +23,11 @@ appliance_option = click.option(
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 yes_option = click.option("--yes", is_flag=True, help="Do not ask whether it is meant.")
+
+
+def person_at_terminal() -> str:
+    """Who gives the command, as audit logs name them."""
+    try:
+        return os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):
+        return f"user {os.getuid()}"

@@ -24,6 +24,7 @@ from staffetta.control.local import (
     refusal,
     to_json,
 )
+from staffetta.control.measures import SiteMeasures
 from staffetta.control.pairing import Grant, SharedAddress
 from staffetta.kernel.errors import Damaged
 
@@ -101,6 +102,7 @@ class ApplianceStatus:
     clock_problem: str | None = None
     job: str | None = None
     device: str | None = None
+    keeper_version: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +193,11 @@ class ApplianceControl(LocalClient):
 
     def status(self) -> ApplianceStatus:
         return from_json(ApplianceStatus, self._get("/v1/status"))
+
+    def measures(self) -> SiteMeasures | None:
+        """What the active site says of itself in numbers; None when there is no site, or it does not say."""
+        answer = self._get("/v1/measures")
+        return None if answer is None else from_json(SiteMeasures, answer)
 
     def check_updates(self, actor: str) -> Updates:
         """Ask the update server now. A server that cannot be reached is in `error`, not an exception."""

@@ -17,6 +17,7 @@ import aiohttp
 from aiohttp import web
 
 from staffetta.control.appliance import from_json
+from staffetta.control.measures import MEASURES_PATH, SiteMeasures
 from staffetta.kernel.errors import Damaged, Unavailable
 from staffetta.kernel.log import get_logger
 
@@ -141,6 +142,12 @@ async def prove(socket_path: Path, timeout: float = 30.0) -> Proof:  # noqa: ASY
     proof = _understood(Proof, await _ask("POST", socket_path, "/v1/prove", timeout), socket_path)
     # `ok` is judged again here, so that a generation cannot be better than its checks.
     return Proof(proof.ok and Proof.of(proof.checks).ok, proof.checks)
+
+
+async def measures(socket_path: Path, timeout: float = 5.0) -> SiteMeasures:  # noqa: ASYNC109 - for the whole answer
+    """Ask a generation of the site for its numbers. Raises PrivateUnreachable, and BadPrivateAnswer also when its
+    release does not tell any."""
+    return _understood(SiteMeasures, await _ask("GET", socket_path, MEASURES_PATH, timeout), socket_path)
 
 
 async def _ask(method: str, socket_path: Path, path: str, seconds: float) -> Mapping[str, Any]:

@@ -64,6 +64,7 @@ class ControlServer(LocalServer):
         self._pairing = pairing
         router = self.router
         router.add_get("/v1/status", self._get_status)
+        router.add_get("/v1/measures", self._get_measures)
         router.add_post("/v1/updates/check", self._check)
         router.add_get("/v1/updates", self._get_updates)
         router.add_get("/v1/eula", self._get_eula)
@@ -83,6 +84,9 @@ class ControlServer(LocalServer):
 
     async def _get_status(self, _: web.Request) -> web.Response:
         return json_answer(await self._status.read())
+
+    async def _get_measures(self, _: web.Request) -> web.Response:
+        return json_answer(await self._status.site_measures())
 
     async def _check(self, request: web.Request) -> web.Response:
         await read_fields(request, ("actor",))

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Final
 
 from django.db import transaction
+from django.db.models import Count
 from django.utils.translation import gettext as _
 
 from staffetta.kernel.clock import utc_now
@@ -16,7 +17,7 @@ from staffetta.kernel.log import get_logger
 from staffetta.site.data import audit
 from staffetta.site.fleet import check_ins, presence, rollout
 from staffetta.site.fleet.errors import BadLimit
-from staffetta.site.fleet.models import JumpClient, Rollout, UpdateLimit, UpdateSlot
+from staffetta.site.fleet.models import JumpClient, Presence, Rollout, UpdateLimit, UpdateSlot
 from staffetta.site.fleet.rollout import Answer, Facts, Slot, Verdict
 
 DEFAULT_LIMIT: Final = 20
@@ -154,6 +155,16 @@ def progress(wanted: str | None) -> FleetProgress:
         not_seen=check_ins.not_seen_since(upgraded).count(),
         upgraded=upgraded,
     )
+
+
+def count_behind(wanted: str | None) -> int:
+    """Count the Jump Clients that were seen with an older version: one query, whose rows are versions, not clients."""
+    if wanted is None:
+        return 0
+    versions = (
+        Presence.objects.filter(client__revoked_at=None).values_list("version").annotate(clients=Count("pk")).order_by()
+    )
+    return sum(clients for version, clients in versions if rollout.behind(version, wanted))
 
 
 def _facts(question: Question, wanted: str | None, now: datetime) -> Facts:
