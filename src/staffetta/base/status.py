@@ -76,6 +76,10 @@ class StatusService:
             keeper_version=keeper.version,
         )
 
+    async def keeper(self) -> KeeperStatus:
+        """What keeper says. Raises KeeperUnreachable."""
+        return await self._keeper.status()
+
     async def site_facts(self) -> Facts | None:
         """What the active generation of the site says of itself; None if there is none or it does not answer."""
         return await self._facts(await self._keeper.status())

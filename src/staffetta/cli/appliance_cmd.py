@@ -8,15 +8,15 @@ import pwd
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator
-from functools import wraps
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import click
 
 from staffetta.base.layout import User
 from staffetta.base.setup import NewAppliance, initialise
+from staffetta.cli import metrics_cmd
+from staffetta.cli.control_options import with_control
 from staffetta.cli.options import appliance_option, json_option, person_at_terminal
 from staffetta.control.appliance import (
     ApplianceControl,
@@ -30,7 +30,6 @@ from staffetta.control.appliance import (
 )
 from staffetta.control.delivered import APPLIANCE, BASE_ACCOUNT, SITE_ACCOUNT, START, Delivered
 from staffetta.control.pairing import DEFAULT_HOURS, LEAST_HOURS, MOST_HOURS, SharedState
-from staffetta.control.paths import AppliancePaths
 from staffetta.kernel.errors import Unavailable
 
 REOPEN_SECONDS = 120.0
@@ -46,16 +45,7 @@ def group() -> None:
     """Set up and steer the appliance on this machine."""
 
 
-def with_control(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the client of the appliance it names."""
-
-    @appliance_option
-    @wraps(command)
-    def run(folder: Path, **options: Any) -> None:
-        with ApplianceControl(AppliancePaths(folder.absolute()).control_socket) as appliance:
-            command(appliance, **options)
-
-    return run
+group.add_command(metrics_cmd.group)
 
 
 @group.command("init")
