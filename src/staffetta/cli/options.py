@@ -8,16 +8,17 @@ import click
 
 from staffetta.control.delivered import APPLIANCE, Delivered
 
-FOLDER = click.Path(file_okay=False, path_type=Path)
+# Whether it may be read is said by what reads it, in words that name the remedy.
+FOLDER = click.Path(file_okay=False, readable=False, path_type=Path)
 
-_USUAL = APPLIANCE if Delivered.is_here() else None
+USUAL_APPLIANCE = APPLIANCE if Delivered.is_here() else None
 appliance_option = click.option(
     "--appliance",
     "folder",
     type=FOLDER,
-    default=_USUAL,
-    show_default=_USUAL is not None,
-    required=_USUAL is None,
+    default=USUAL_APPLIANCE,
+    show_default=USUAL_APPLIANCE is not None,
+    required=USUAL_APPLIANCE is None,
     envvar="STAFFETTA_APPLIANCE",
     help="The appliance's folder.",
 )
