@@ -107,6 +107,11 @@ def found(paths: AppliancePaths, *, online: bool = False) -> dict[str, list[Find
     return every
 
 
+def do(finding: Finding) -> None:
+    """What it says: the command between the first two accents."""
+    subprocess.run(finding.todo.split("`")[1], shell=True, check=True)
+
+
 def errors(every: dict[str, list[Finding]]) -> dict[str, str]:
     return {check: one.seen for check, many in every.items() for one in many if one.level is Level.ERROR}
 
@@ -137,8 +142,8 @@ def test_a_folder_that_others_may_write_to_is_named_with_its_remedy(paths: Appli
     (one,) = found(paths)["folders"]
     assert (one.level, f"{paths.base} has the mode 0777 and not 0700" in one.seen) == (Level.ERROR, True)
     assert "others may write there" in one.seen
-    assert one.todo == f"chmod 0700 {paths.base}."
-    subprocess.run(one.todo.rstrip("."), shell=True, check=True)
+    assert one.todo == f"Run `chmod 0700 {paths.base}`."
+    do(one)
     assert found(paths)["folders"][0].level is Level.FINE
 
 
@@ -150,11 +155,11 @@ def test_a_folder_and_a_file_of_the_wrong_user_are_named(paths: AppliancePaths) 
     os.chown(paths.base / "base.sqlite3", 0, 0)
     every = found(paths)
     assert f"{paths.site} belongs to 0:0 and not to 20002:20002" in every["folders"][0].seen
-    assert every["folders"][0].todo == f"chown 20002:20002 {paths.site}."
+    assert every["folders"][0].todo == f"Run `chown 20002:20002 {paths.site}`."
     (file,) = every["files"]
     assert (file.level, "base.sqlite3" in file.seen) == (Level.ERROR, True)
     for one in (*every["folders"], *every["files"]):
-        subprocess.run(one.todo.rstrip(".").partition(";")[0], shell=True, check=True)
+        do(one)
     assert {"folders", "files"}.isdisjoint(errors(found(paths)))
 
 

@@ -122,6 +122,14 @@ def test_a_site_that_is_down_leaves_its_numbers_out_and_says_so() -> None:
     assert not [name for name in seen if name.startswith(("staffetta_clients", "staffetta_role", "staffetta_sync"))]
 
 
+def test_a_site_of_another_release_or_that_lies_cannot_spoil_the_whole() -> None:
+    assert SITE.pair is not None
+    pair = replace(SITE.pair, alarm_codes=("two", "two", 'a"b\n'))
+    seen = samples(replace(PICTURE, site=replace(SITE, pauses=PauseMeasures((1, 2), 3, 4), pair=pair)))
+    assert not [name for name in seen if name.startswith("staffetta_session_pause")]
+    assert (seen["staffetta_pair_alarm|two"], seen["staffetta_sessions_live"]) == (1, 5)
+
+
 def test_the_documentation_names_every_metric_and_no_other() -> None:
     document = (Path(__file__).parents[2] / "docs" / "monitoring.md").read_text().partition("## What there is")[2]
     written = set(re.findall(r"`(staffetta_[a-z_]+)", document))

@@ -7,12 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import click
+import httpx
 from click.shell_completion import CompletionItem
 
 from staffetta.cli.options import USUAL_APPLIANCE, appliance_option
 from staffetta.control.appliance import ApplianceControl
 from staffetta.control.paths import AppliancePaths
 from staffetta.kernel.errors import StaffettaError
+
+
+class _Completing(ApplianceControl):
+    """Somebody waits at a prompt."""
+
+    TIMEOUT = httpx.Timeout(2.0)
 
 
 def offers_known(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -41,7 +48,7 @@ def _known(
     if folder is None:
         return []
     try:
-        with ApplianceControl(AppliancePaths(Path(folder).absolute()).control_socket) as appliance:
+        with _Completing(AppliancePaths(Path(folder).absolute()).control_socket) as appliance:
             return [CompletionItem(name, help=about) for name, about in ask(appliance) if name.startswith(incomplete)]
     except StaffettaError:
         return []

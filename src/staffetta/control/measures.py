@@ -9,6 +9,9 @@ from datetime import datetime
 MEASURES_PATH = "/v1/measures"
 """Where it is asked on a generation's private socket."""
 
+NEEDS_A_PERSON = "needs-a-person"
+"""The state of a pair job that somebody must see to."""
+
 PAUSE_BUCKETS_MS = (10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000)
 """Upper bounds of the pauses' histogram, in milliseconds; a last one without a bound follows."""
 

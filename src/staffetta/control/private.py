@@ -2,7 +2,8 @@
 
 HTTP with JSON on `run/<generation>/private.sock`, which the program's group may open: base asks a generation of the
 site in standby to prove itself (log in, write and read a record, hold a probe session) before keeper gives it any
-public socket. `GET /v1/facts` answers facts, `POST /v1/prove` runs the checks and answers with each.
+public socket. `GET /v1/facts` answers facts, `POST /v1/prove` runs the checks and answers with each; a gateway of
+the site answers `GET /v1/measures` too.
 """
 
 import asyncio

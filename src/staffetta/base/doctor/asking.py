@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
+import httpx
 import urllib3
 
 from staffetta.base.doctor.facts import BaseSeen, CertificateTrouble, ServerSeen, Unseen
-from staffetta.control.appliance import ApplianceControl, Certificate
-from staffetta.control.local import ApplianceRefused
+from staffetta.control.appliance import ApplianceControl, ApplianceStatus, Certificate
+from staffetta.control.local import CONNECT_SECONDS, ApplianceRefused
 from staffetta.control.measures import PairMeasures
 from staffetta.control.paths import ApplianceDescription, AppliancePaths
 from staffetta.kernel.clock import parse_time
@@ -21,13 +22,19 @@ SERVER_SECONDS: Final = 5.0
 LARGEST_LIST: Final = 1 << 20
 
 
+class _Asking(ApplianceControl):
+    """Waits for a check of the update server, but not for ever for a base that hangs."""
+
+    TIMEOUT = httpx.Timeout(45.0, connect=CONNECT_SECONDS)
+
+
 def ask_base(paths: AppliancePaths, actor: str, *, online: bool) -> BaseSeen | Unseen:
     """Everything that base tells; ``online`` has it ask the update server first."""
     try:
-        with ApplianceControl(paths.control_socket) as control:
+        with _Asking(paths.control_socket) as control:
             status = control.status()
             updates = control.check_updates(actor) if online else control.updates()
-            return BaseSeen(status, updates, control.jobs(), _certificates(control), _pair(control))
+            return BaseSeen(status, updates, control.jobs(), _certificates(control), _pair(control, status))
     except StaffettaError as error:
         return Unseen(error.message)
 
@@ -36,15 +43,19 @@ def _certificates(control: ApplianceControl) -> tuple[Certificate | CertificateT
     try:
         return control.certificates()
     except ApplianceRefused as error:
-        return (CertificateTrouble("", error.message),)
+        return (CertificateTrouble("site", error.message),)
 
 
-def _pair(control: ApplianceControl) -> PairMeasures | Unseen | None:
+def _pair(control: ApplianceControl, status: ApplianceStatus) -> PairMeasures | Unseen | None:
+    if status.site_version is None:
+        return None
     try:
         site = control.measures()
     except ApplianceRefused as error:
-        return None if error.http_status == 404 else Unseen(error.message)
-    return None if site is None else site.pair
+        if error.http_status != 404:
+            return Unseen(error.message)
+        site = None  # a base that is older than the question
+    return Unseen("The site does not tell whether it is in a pair.") if site is None else site.pair
 
 
 def ask_server(description: ApplianceDescription) -> ServerSeen:

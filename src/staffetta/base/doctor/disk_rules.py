@@ -52,7 +52,7 @@ def _place(place: PlaceSeen) -> Finding | None:
             "backup of the site (docs/backup.md).",
         )
     wrong, mend = _wrong(place, found)
-    return Finding("folders", Level.ERROR, f"{place.path} {wrong}.", f"{mend}.") if wrong else None
+    return Finding("folders", Level.ERROR, f"{place.path} {wrong}.", f"Run `{mend}`.") if wrong else None
 
 
 def _wrong(place: PlaceSeen, found: Entry) -> tuple[str, str]:
@@ -80,7 +80,7 @@ def strangers(seen: tuple[StrangersSeen, ...] | Unseen) -> Iterator[Finding]:
                 "files",
                 Level.ERROR,
                 f"In {one.folder}, {some(one.names)} belong to another user, so that the program cannot write there.",
-                f"chown -R --from=0 {one.uid} {one.folder}; run commands of the site as they are documented, which "
+                f"Run `chown -R {one.uid} {one.folder}`, and other commands there only as they are documented: those "
                 "leave nothing behind that belongs to root.",
             )
     if not any(one.names for one in seen):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import ipaddress
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -28,13 +27,13 @@ def keeper_runs(paths: AppliancePaths, locks: Path = _PROC / "locks") -> bool | 
         return False
     except PermissionError:
         return None
-    wanted = f"{os.major(lock.st_dev):02x}:{os.minor(lock.st_dev):02x}:{lock.st_ino}"
     try:
         lines = locks.read_text().splitlines()
     except OSError:
         return None
     # proc(5): number, FLOCK, ADVISORY, WRITE, process, device:inode, range; one that waits has an arrow more.
-    return any((words := line.split())[1] == "FLOCK" and words[5] == wanted for line in lines)
+    # The device is left out: of a subvolume, stat tells another one than the kernel has here.
+    return any((words := line.split())[1] == "FLOCK" and words[5].endswith(f":{lock.st_ino}") for line in lines)
 
 
 def ports(description: ApplianceDescription) -> tuple[PortSeen, ...]:

@@ -9,11 +9,10 @@ from typing import Final
 from staffetta.base.doctor.facts import BaseSeen, ClockSeen, Facts, JobSeen, PortSeen, ReleaseSeen, ServerSeen, Unseen
 from staffetta.base.doctor.findings import Finding, Level
 from staffetta.control.appliance import ApplianceStatus, Generation, JobState
-from staffetta.control.measures import PairMeasures
+from staffetta.control.measures import NEEDS_A_PERSON, PairMeasures
 
 ASKED_LATELY: Final = timedelta(days=7)
 SYNC_LATE_SECONDS: Final = 120.0
-NEEDS_A_PERSON: Final = "needs-a-person"
 
 
 def clock(seen: ClockSeen, base: BaseSeen | Unseen, now: datetime) -> Iterator[Finding]:

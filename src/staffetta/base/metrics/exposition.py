@@ -19,7 +19,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from staffetta.control.appliance import Certificate, Job, JobState, Updates
-from staffetta.control.measures import PAUSE_BUCKETS_MS, PairMeasures, PauseMeasures, SiteMeasures
+from staffetta.control.measures import NEEDS_A_PERSON, PAUSE_BUCKETS_MS, PairMeasures, PauseMeasures, SiteMeasures
 from staffetta.control.verbs import KeeperStatus
 
 ROLES: Final = ("alone", "primary", "backup")
@@ -183,6 +183,8 @@ def _site(site: SiteMeasures | None) -> Iterator[Metric]:
 
 
 def _pauses(pauses: PauseMeasures) -> Iterator[Metric]:
+    if len(pauses.counts) != len(PAUSE_BUCKETS_MS) + 1:
+        return  # of a release with other bounds
     bounds = (*(f"{bound / 1000:g}" for bound in PAUSE_BUCKETS_MS), "+Inf")
     yield HistogramMetricFamily(
         "staffetta_session_pause_seconds",
@@ -207,10 +209,10 @@ def _pair(pair: PairMeasures) -> Iterator[Metric]:
     yield _one("staffetta_sync_behind_files", "Files that the backup lacks.", pair.files_behind)
     yield _one("staffetta_sync_behind_bytes", "Bytes of files that the backup lacks.", pair.bytes_behind)
     alarm = _gauge("staffetta_pair_alarm", "1 for each thing about the pair that a person should see to.", "alarm")
-    for code in pair.alarm_codes:
+    for code in sorted(set(pair.alarm_codes)):
         alarm.add_metric((code,), 1)
     yield alarm
-    waits = pair.job_state == "needs-a-person"
+    waits = pair.job_state == NEEDS_A_PERSON
     yield _one("staffetta_pair_job_running", "1 while a pair job is open.", pair.job is not None)
     yield _one("staffetta_pair_job_needs_person", "1 while a pair job waits for a person.", waits)
 

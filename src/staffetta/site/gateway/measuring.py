@@ -19,7 +19,7 @@ from staffetta.control.measures import (
 )
 from staffetta.kernel.clock import utc_now
 from staffetta.site.data.database import in_database
-from staffetta.site.failover import job_service
+from staffetta.site.failover import job_store
 from staffetta.site.failover import service as failover
 from staffetta.site.failover.pictures import PairPicture
 from staffetta.site.fleet import presence, updates
@@ -76,7 +76,7 @@ def count(wanted: str | None) -> Counted:
 def _pair(picture: PairPicture, now: datetime) -> PairMeasures:
     assert picture.relationship is not None
     heard = None if picture.peer is None else picture.peer.seen_at
-    job = job_service.under_way()
+    job = job_store.under_way()
     return PairMeasures(
         peer=str(picture.relationship.peer),
         peer_heard_seconds=None if heard is None else max(0.0, (now - heard).total_seconds()),
