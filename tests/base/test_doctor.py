@@ -236,6 +236,7 @@ def test_a_socket_for_every_address_counts_as_held(paths: AppliancePaths) -> Non
 def test_a_damaged_database_is_named_and_a_whole_one_is_left_as_it_was(paths: AppliancePaths) -> None:
     path = paths.base / "base.sqlite3"
     with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA journal_mode=WAL")  # as programs have it; closed in good order, the log is gone
         database.execute("CREATE TABLE filler (a)")
         database.executemany("INSERT INTO filler VALUES (?)", [("x" * 2000,) for _ in range(200)])
         database.commit()
