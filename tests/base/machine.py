@@ -22,8 +22,9 @@ from staffetta.base.installs.steps import ApplianceSteps
 from staffetta.base.service.process import read_installed
 from staffetta.base.updates.service import UpdateService
 from staffetta.control.child import KeeperRefused
+from staffetta.control.measures import SiteMeasures
 from staffetta.control.paths import AppliancePaths
-from staffetta.control.private import Check, PrivateUnreachable, Proof
+from staffetta.control.private import BadPrivateAnswer, Check, PrivateUnreachable, Proof
 from staffetta.control.private import Facts as PrivateFacts
 from staffetta.control.verbs import GenerationState as Reported
 from staffetta.control.verbs import (
@@ -115,6 +116,7 @@ class Machine:
         self.sockets: list[SocketStatus] = []
         self.asked: list[str] = []
         self.role: str | None = None
+        self.measured: SiteMeasures | None = None
         self.role_term: int | None = None
         self.processes: dict[str, Installs] = {}
         self.holder: str | None = None
@@ -223,6 +225,11 @@ class Machine:
             role=self.role,
             role_term=self.role_term,
         )
+
+    async def measures(self, socket_path: Path, seconds: float, /) -> SiteMeasures:
+        if self.measured is None:
+            raise BadPrivateAnswer("The site's release tells no numbers.")
+        return self.measured
 
     # Life and death
 

@@ -21,6 +21,10 @@ from pathlib import Path
 import pytest
 
 from releases.served import served
+from staffetta.base.doctor.findings import Finding, Level
+from staffetta.base.doctor.machine import keeper_runs
+from staffetta.base.doctor.rules import judge
+from staffetta.base.doctor.service import examine
 from staffetta.base.setup import NewAppliance, initialise
 from staffetta.control.appliance import ApplianceControl, ApplianceRefused, EventKind, InstallEvent, JobState
 from staffetta.control.paths import AppliancePaths
@@ -308,3 +312,20 @@ def test_an_appliance_laid_out_before_there_was_a_site_door_gets_one(publisher: 
         assert "site-door" in (base.paths.keeper / "state.json").read_text(), "keeper opens it from now on"
     finally:
         base.close()
+
+
+@pytest.mark.req("U18")
+def test_the_doctor_asks_whoever_answers(live: LiveBase) -> None:
+    def examined() -> dict[str, Finding]:
+        return {one.check: one for one in judge(examine(live.paths, "ann", utc_now()))}
+
+    well = examined()
+    assert {well[check].level for check in ("keeper", "base", "ports", "update server", "release base")} == {Level.FINE}
+    assert well["base"].seen == "Version 1.0 runs and answers."
+    assert well["keeper"].seen.startswith("It answers, version ")
+    assert keeper_runs(live.paths)
+    live.kill_keeper()
+    wait_until(lambda: not keeper_runs(live.paths), 10, "the kernel lets go of keeper's lock")
+    down = examined()
+    assert down["keeper"].level is Level.ERROR
+    assert down["update server"].level is Level.FINE, "it is asked without base"

@@ -13,15 +13,19 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 
 from staffetta.base.certificates.service import CertificateService
+from staffetta.base.metrics.access import MetricsTokens
 from staffetta.base.pairing.service import Pairing
 from staffetta.base.service.audit import KEPT, LARGEST, AuditLog, Peer
 from staffetta.base.service.control import ControlServer
 from staffetta.base.service.site_door import SiteDoorServer
 from staffetta.base.status import StatusService
+from staffetta.cli.appliance_cmd import group
 from staffetta.control.appliance import ApplianceControl, ApplianceRefused, EventKind, JobState, from_json, to_json
 from staffetta.control.appliance import Certificate as Shown
+from staffetta.control.measures import FleetMeasures, PairMeasures, PauseMeasures, SiteMeasures
 from staffetta.control.paths import ApplianceDescription
 from staffetta.kernel.clock import utc_now
 from staffetta.kernel.errors import Damaged, Unavailable
@@ -65,7 +69,9 @@ class Office:
         certificates = CertificateService(paths, DESCRIPTION)
         certificates.ensure()
         self.pairing = Pairing.of(paths, DESCRIPTION, self.machine, status, installs, self.updates)
-        self.server = ControlServer(status, installs, self.updates, certificates, self.pairing, AuditLog.of(paths.base))
+        tokens = MetricsTokens(paths.base / "metrics.json", "https://192.0.2.1:8443/metrics")
+        audit = AuditLog.of(paths.base)
+        self.server = ControlServer(status, installs, self.updates, certificates, self.pairing, tokens, audit)
         await self.server.accept_on([self.listener])
         self.door = SiteDoorServer(self.pairing, AuditLog.of(paths.base, "site-door"))
         await self.door.accept_on([self.door_listener])
@@ -282,3 +288,44 @@ def test_the_audit_log_turns_over_and_keeps_the_newest(tmp_path: Path) -> None:
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == sorted(f"audit.jsonl.{number}" for number in range(1, KEPT + 1))
     assert f'"a{KEPT + 2}"' in (tmp_path / "audit.jsonl.1").read_text()
+
+
+@pytest.mark.req("U11")
+async def test_metrics_are_off_until_a_command_makes_a_token(office: Office) -> None:
+    folder = str(office.machine.paths.root)
+
+    def run(*arguments: str) -> Result:
+        done = CliRunner().invoke(group, [*arguments, "--appliance", folder], catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        return done
+
+    def work() -> str:
+        assert "Metrics are off" in run("metrics", "status").stdout
+        made = run("metrics", "enable")
+        assert "https://192.0.2.1:8443/metrics" in made.stderr, "standard output holds the token alone"
+        assert json.loads(run("metrics", "status", "--json").stdout)["enabled"] is True
+        return made.stdout.strip()
+
+    token = await asyncio.to_thread(work)
+    kept = MetricsTokens(office.machine.paths.base / "metrics.json", "")
+    assert kept.permits(token) is True
+    assert [(line["method"], line["status"]) for line in office.audit() if line["path"] == "/v1/metrics/token"] == [
+        ("POST", None),
+        ("POST", 200),
+    ]
+    assert token not in str(office.audit())
+    await asyncio.to_thread(run, "metrics", "disable")
+    assert kept.permits(token) is None
+
+
+async def test_base_hands_on_what_the_site_counts_or_that_it_says_nothing(office: Office) -> None:
+    def asked() -> SiteMeasures | None:
+        with ApplianceControl(office.path) as control:
+            return control.measures()
+
+    assert await asyncio.to_thread(asked) is None
+    pair = PairMeasures("b:443", 1.0, None, 1, 2, 3, alarm_codes=("clocks-apart",), alarms=("Set them.",))
+    office.machine.measured = SiteMeasures(
+        "1.0", "site-1", "primary", 2, 3, 4, FleetMeasures(1, 2, 3, 4), 5, PauseMeasures(), pair=pair
+    )
+    assert await asyncio.to_thread(asked) == office.machine.measured

@@ -14,7 +14,8 @@ import pytest
 from click.testing import CliRunner
 
 from staffetta.base.errors import SetupRefused
-from staffetta.base.setup import LONGEST_SOCKET_PATH, NewAppliance, User, initialise
+from staffetta.base.layout import User
+from staffetta.base.setup import LONGEST_SOCKET_PATH, NewAppliance, initialise
 from staffetta.cli.appliance_cmd import group
 from staffetta.control.paths import read_description
 from staffetta.keeper.config import load_config

@@ -77,6 +77,7 @@ def test_an_appliance_is_installed_serves_and_is_removed(
         machine.run("staffetta", "appliance", "install-file", "/root/site.bundle", "--wait")
         _serves(machine)
         _commands_are_those_of_the_installed_site(machine)
+        machine.run("staffetta", "doctor", "--offline", "--level", "error")
         _processes_have_no_more_rights_than_they_need(machine)
         _a_restart_and_a_kill_bring_everything_back(machine)
         _an_upgrade_of_the_package_cuts_nobody_off(machine)
@@ -95,6 +96,8 @@ def _install(machine: Machine) -> None:
         "bash", "-c", asked + '_staffetta_completion staffetta staffetta fail; echo "${COMPREPLY[*]}"'
     )
     assert completed.strip() == "failover"
+    for place in ("zsh/vendor-completions/_staffetta", "fish/vendor_completions.d/staffetta.fish"):
+        assert "_STAFFETTA_COMPLETE" in machine.run("cat", f"/usr/share/{place}")
 
 
 def _serves(machine: Machine) -> None:

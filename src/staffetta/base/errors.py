@@ -91,6 +91,12 @@ class GrantDamaged(BaseError, Damaged):
     code = "grant-damaged"
 
 
+class MetricsAccessDamaged(BaseError, Damaged):
+    """The file that says who may read the metrics cannot be read."""
+
+    code = "metrics-access-damaged"
+
+
 class PairRequestInvalid(BaseError, InvalidInput):
     """What the site asks for the pair cannot be understood."""
 

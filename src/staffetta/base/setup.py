@@ -19,6 +19,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from staffetta.base.errors import SetupRefused
+from staffetta.base.layout import User, folders
 from staffetta.base.trust import TimeFloor
 from staffetta.control.paths import ApplianceDescription, AppliancePaths
 from staffetta.kernel.clock import utc_now
@@ -37,14 +38,6 @@ _INTERFACE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")
 _TASK_SECONDS: Final = 300
 
 Report = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class User:
-    """A numeric user and group that a program runs under; no account need exist."""
-
-    uid: int
-    gid: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,27 +134,11 @@ def _check_shared(new: NewAppliance) -> None:
 
 
 def _make_folders(paths: AppliancePaths, new: NewAppliance) -> None:
-    base, site = new.base_user, new.site_user
-    shared = None if base is None or site is None else User(base.uid, site.gid)
-    for folder, owner, mode in (
-        (paths.root, None, 0o755),
-        (paths.keeper, None, 0o700),
-        (paths.root / "releases", None, 0o755),
-        (paths.releases("base"), base, 0o755),
-        (paths.releases("site"), base, 0o755),
-        (paths.base, base, 0o700),
-        (paths.base / "journal", base, 0o700),
-        (paths.base / "trust", base, 0o700),
-        (paths.base / "packages", base, 0o700),
-        (paths.base / "packages" / "uploads", base, 0o700),
-        (paths.certificates, shared, 0o2750),  # set-group-id: what base writes there, the site's group may read
-        (paths.site, site, 0o700),
-        (paths.root / "run", None, 0o755),
-        (paths.logs, None, 0o755),
-    ):
-        folder.mkdir(parents=folder == paths.root, exist_ok=folder == paths.root)
-        _give(folder, owner)
-        folder.chmod(mode)
+    for place in folders(paths, new.base_user, new.site_user):
+        root = place.path == paths.root
+        place.path.mkdir(parents=root, exist_ok=root)
+        _give(place.path, place.owner)
+        place.path.chmod(place.mode)
 
 
 def _install_base(paths: AppliancePaths, new: NewAppliance, root: bytes, report: Report) -> Version:
@@ -347,8 +324,8 @@ def _give(path: Path, owner: User | None) -> None:
 def _give_all(folder: Path, owner: User | None) -> None:
     if owner is None:
         return
-    for place, folders, files in os.walk(folder):
-        for name in (*folders, *files):
+    for place, inner, files in os.walk(folder):
+        for name in (*inner, *files):
             _give(Path(place) / name, owner)
     _give(folder, owner)
 

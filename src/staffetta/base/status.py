@@ -10,6 +10,7 @@ from staffetta.base.installs.steps import Keeper, Probe
 from staffetta.base.trust import clock_problem
 from staffetta.base.updates.service import UpdateService
 from staffetta.control.appliance import ApplianceStatus, Generation
+from staffetta.control.measures import SiteMeasures
 from staffetta.control.paths import ApplianceDescription, AppliancePaths
 from staffetta.control.private import Facts
 from staffetta.control.verbs import KeeperStatus
@@ -72,11 +73,28 @@ class StatusService:
             clock_problem=clock_problem(offset),
             job=None if job is None else job.id,
             device=self._updates.device,
+            keeper_version=keeper.version,
         )
+
+    async def keeper(self) -> KeeperStatus:
+        """What keeper says. Raises KeeperUnreachable."""
+        return await self._keeper.status()
 
     async def site_facts(self) -> Facts | None:
         """What the active generation of the site says of itself; None if there is none or it does not answer."""
         return await self._facts(await self._keeper.status())
+
+    async def site_measures(self) -> SiteMeasures | None:
+        """What the active generation of the site counts; None if there is none, or it does not tell."""
+        keeper = await self._keeper.status()
+        site = keeper.programs.get(Kind.SITE.value)
+        if site is None or site.active is None:
+            return None
+        try:
+            return await self._probe.measures(self._paths.private_socket(site.active), SITE_ANSWERS_SECONDS)
+        except StaffettaError as error:
+            _log.info("the site does not tell its numbers: %s", error.message)
+            return None
 
     async def _facts(self, keeper: KeeperStatus) -> Facts | None:
         site = keeper.programs.get(Kind.SITE.value)

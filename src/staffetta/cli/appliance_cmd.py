@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
 import pwd
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator
-from functools import wraps
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import click
 
-from staffetta.base.setup import NewAppliance, User, initialise
-from staffetta.cli.options import appliance_option, json_option
+from staffetta.base.layout import User
+from staffetta.base.setup import NewAppliance, initialise
+from staffetta.cli import metrics_cmd
+from staffetta.cli.control_options import jobs_known, offers_known, with_control
+from staffetta.cli.live_line import LiveLine
+from staffetta.cli.options import appliance_option, json_option, person_at_terminal
 from staffetta.control.appliance import (
     ApplianceControl,
     ApplianceRefused,
@@ -30,7 +31,6 @@ from staffetta.control.appliance import (
 )
 from staffetta.control.delivered import APPLIANCE, BASE_ACCOUNT, SITE_ACCOUNT, START, Delivered
 from staffetta.control.pairing import DEFAULT_HOURS, LEAST_HOURS, MOST_HOURS, SharedState
-from staffetta.control.paths import AppliancePaths
 from staffetta.kernel.errors import Unavailable
 
 REOPEN_SECONDS = 120.0
@@ -46,16 +46,7 @@ def group() -> None:
     """Set up and steer the appliance on this machine."""
 
 
-def with_control(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the client of the appliance it names."""
-
-    @appliance_option
-    @wraps(command)
-    def run(folder: Path, **options: Any) -> None:
-        with ApplianceControl(AppliancePaths(folder.absolute()).control_socket) as appliance:
-            command(appliance, **options)
-
-    return run
+group.add_command(metrics_cmd.group)
 
 
 @group.command("init")
@@ -67,8 +58,8 @@ def with_control(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--hostname", help="The site's shared name; the (shared) address by default.")
 @click.option("--shared-address", help="An IP address that follows the primary of a pair; the same on both appliances.")
 @click.option("--shared-interface", help="The network interface on which the shared address is put.")
-@click.option("--site-port", type=int, default=443, show_default=True)
-@click.option("--appliance-port", type=int, default=8443, show_default=True)
+@click.option("--site-port", type=int, default=443, show_default=True, help="The port of /login and of all clients.")
+@click.option("--appliance-port", type=int, default=8443, show_default=True, help="The port of /appliance.")
 @click.option("--update-server", help="The update server's URL.")
 @click.option("--base-user", type=int, help="Numeric user and group that base runs under.")
 @click.option("--site-user", type=int, help="Numeric user and group that the site runs under.")
@@ -91,6 +82,10 @@ def init_command(
 
     Bundle, root of trust, update server and the two users come from the operating system's package where this command
     does. Without it name the first three and, as root, the users.
+
+    \b
+    Example, with the Debian package:
+      staffetta appliance init --name alpha --address 192.0.2.10 --hostname support.example.com
     """
     delivered = Delivered.read()
     new = NewAppliance(
@@ -138,7 +133,7 @@ def _user(number: int | None, account: str, delivered: Delivered | None) -> User
 @json_option
 @with_control
 def status_command(appliance: ApplianceControl, as_json: bool) -> None:
-    """What runs, who is connected, what time it is."""
+    """What runs, who is connected, what time it is; `staffetta doctor` says what is wrong."""
     status = appliance.status()
     if as_json:
         _print_json(status)
@@ -166,7 +161,7 @@ def updates_group() -> None:
 @with_control
 def check_command(appliance: ApplianceControl, as_json: bool) -> None:
     """Ask the update server now."""
-    found = appliance.check_updates(_actor())
+    found = appliance.check_updates(person_at_terminal())
     _print_updates(found, as_json)
     if found.error is not None:
         raise Unavailable(found.error)
@@ -181,12 +176,17 @@ def list_command(appliance: ApplianceControl, as_json: bool) -> None:
 
 
 @group.command("install")
-@click.argument("target")
+@click.argument("target", shell_complete=offers_known)
 @wait_option
 @with_control
 def install_command(appliance: ApplianceControl, target: str, wait: bool) -> None:
-    """Install the offer TARGET."""
-    _began(appliance, appliance.install(target, _actor()), wait)
+    """Install the offer TARGET, as `staffetta appliance updates list` names it.
+
+    \b
+    Example:
+      staffetta appliance install site/site-1.1.0.tar.zst --wait
+    """
+    _began(appliance, appliance.install(target, person_at_terminal()), wait)
 
 
 @group.command("install-file")
@@ -194,8 +194,13 @@ def install_command(appliance: ApplianceControl, target: str, wait: bool) -> Non
 @wait_option
 @with_control
 def install_file_command(appliance: ApplianceControl, file: Path, wait: bool) -> None:
-    """Install from the bundle FILE (Manual installation)."""
-    _began(appliance, appliance.install_file(file, _actor()), wait)
+    """Install from the bundle FILE (Manual installation).
+
+    \b
+    Example:
+      staffetta appliance install-file site.bundle --wait
+    """
+    _began(appliance, appliance.install_file(file, person_at_terminal()), wait)
 
 
 @group.group("eula")
@@ -204,10 +209,14 @@ def eula_group() -> None:
 
 
 @eula_group.command("show")
+@json_option
 @with_control
-def eula_show_command(appliance: ApplianceControl) -> None:
+def eula_show_command(appliance: ApplianceControl, as_json: bool) -> None:
     """Print the agreement, and whether it is accepted."""
     eula = appliance.eula()
+    if as_json:
+        _print_json(eula)
+        return
     click.echo(eula.text)
     if eula.accepted and eula.accepted_at is not None:
         click.echo(f"Accepted by {eula.accepted_by} on {eula.accepted_at:%Y-%m-%d %H:%M} UTC.")
@@ -220,7 +229,7 @@ def eula_show_command(appliance: ApplianceControl) -> None:
 @with_control
 def eula_accept_command(appliance: ApplianceControl, sha256: str | None) -> None:
     """Accept the agreement in your name."""
-    appliance.accept_eula(sha256 or appliance.eula().sha256, _actor())
+    appliance.accept_eula(sha256 or appliance.eula().sha256, person_at_terminal())
     click.echo("The licence agreement is accepted.")
 
 
@@ -240,11 +249,12 @@ def jobs_command(appliance: ApplianceControl, as_json: bool) -> None:
 
 
 @group.command("watch")
-@click.argument("job")
+@click.argument("job", shell_complete=jobs_known)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, an event a line.")
 @with_control
-def watch_command(appliance: ApplianceControl, job: str) -> None:
+def watch_command(appliance: ApplianceControl, job: str, as_json: bool) -> None:
     """Show the progress of JOB until it has ended."""
-    _watch(appliance, job)
+    _watch(appliance, job, as_json)
 
 
 @group.group("certificate")
@@ -270,9 +280,14 @@ def certificate_show_command(appliance: ApplianceControl, as_json: bool) -> None
 @click.argument("files", type=FILE, nargs=-1, required=True)
 @with_control
 def certificate_install_command(appliance: ApplianceControl, name: str, files: tuple[Path, ...]) -> None:
-    """Put your own private key and certificate chain (PEM FILES) in place, with no restart."""
+    """Put your own private key and certificate chain (PEM FILES) in place, with no restart.
+
+    \b
+    Example:
+      staffetta appliance certificate install site key.pem fullchain.pem
+    """
     pem = "\n".join(file.read_text("ascii", errors="replace") for file in files)
-    _print_certificate(appliance.replace_certificate(name, pem, _actor()))
+    _print_certificate(appliance.replace_certificate(name, pem, person_at_terminal()))
 
 
 @group.command("shared-address")
@@ -284,7 +299,7 @@ def shared_address_command(appliance: ApplianceControl, action: str, as_json: bo
     if action == "status":
         shared = appliance.shared_address()
     else:
-        shared = appliance.enable_shared_address(action == "enable", _actor())
+        shared = appliance.enable_shared_address(action == "enable", person_at_terminal())
     if as_json:
         _print_json(shared)
     elif shared.address is None:
@@ -307,12 +322,17 @@ def shared_address_command(appliance: ApplianceControl, action: str, as_json: bo
 @click.option("--withdraw", is_flag=True, help="Permit none any more.")
 @with_control
 def grant_pair_upgrade_command(appliance: ApplianceControl, hours: int, withdraw: bool) -> None:
-    """Permit one pair upgrade to install what is on offer on this appliance."""
+    """Permit one pair upgrade to install what is on offer on this appliance.
+
+    \b
+    Example, on each of the two before `staffetta failover upgrade`:
+      staffetta appliance grant-pair-upgrade --hours 8
+    """
     if withdraw:
-        appliance.withdraw_pair_upgrade(_actor())
+        appliance.withdraw_pair_upgrade(person_at_terminal())
         click.echo("No pair upgrade is permitted on this appliance.")
         return
-    grant = appliance.grant_pair_upgrade(hours, _actor())
+    grant = appliance.grant_pair_upgrade(hours, person_at_terminal())
     click.echo(f"One pair upgrade is permitted on this appliance until {grant.until:%Y-%m-%d %H:%M} UTC.")
 
 
@@ -322,17 +342,25 @@ def _began(appliance: ApplianceControl, job: str, wait: bool) -> None:
         _watch(appliance, job)
 
 
-def _watch(appliance: ApplianceControl, job: str) -> None:
+def _watch(appliance: ApplianceControl, job: str, as_json: bool = False) -> None:
+    """Show a job to its end; as JSON, an event a line."""
+    shown = LiveLine()
     for event in _events(appliance, job):
-        if event.kind is EventKind.PROGRESS:
+        if as_json:
+            click.echo(json.dumps(to_json(event)))
+        elif event.kind is EventKind.PROGRESS:
             if event.bytes_done is not None and event.bytes_total:
-                click.echo(f"  {event.step}: {event.bytes_done / 1e6:.1f} of {event.bytes_total / 1e6:.1f} MB")
+                shown.now(_carried(event.step, event.bytes_done, event.bytes_total), event.step)
             elif event.text:
-                click.echo(f"  {event.text}")
+                shown.now(f"  {event.text}", event.text)
         elif event.kind is not EventKind.MOVED:
-            click.echo(event.text)
+            shown.line(event.text)
         if event.kind is EventKind.ENDED and event.state is not JobState.COMMITTED:
             raise ApplianceRefused("undone", event.text, 409)
+
+
+def _carried(step: str, done: int, total: int) -> str:
+    return f"  {step}: {done / 1e6:.1f} of {total / 1e6:.1f} MB ({done * 100 // total} %)"
 
 
 def _events(appliance: ApplianceControl, job: str) -> Iterator[InstallEvent]:
@@ -349,14 +377,6 @@ def _events(appliance: ApplianceControl, job: str) -> Iterator[InstallEvent]:
             if time.monotonic() - lost > REOPEN_SECONDS:
                 raise
         time.sleep(0.1)
-
-
-def _actor() -> str:
-    """Who acts, as the audit log names the person at this terminal."""
-    try:
-        return os.environ.get("SUDO_USER") or getpass.getuser()
-    except (KeyError, OSError):
-        return f"user {os.getuid()}"
 
 
 def _print_updates(updates: Updates, as_json: bool) -> None:

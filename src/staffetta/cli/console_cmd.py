@@ -57,7 +57,12 @@ def group() -> None:
 )
 @state_option
 def sign_in_command(site: str, identity: str, user: str | None, password_file: Path | None, root: Path) -> None:
-    """Sign in once; the console may then come online for 12 hours."""
+    """Sign in once; the console may then come online for 12 hours.
+
+    \b
+    Example:
+      staffetta console sign-in --site https://support.example.com --identity 3f9a...
+    """
 
     def ask() -> tuple[str, str]:
         name = user or click.prompt("User name", err=True)
@@ -94,6 +99,10 @@ def connect_command(context: click.Context, client: str, events: Path | None, ro
     """Open a shell on CLIENT (name or id). Leave with Enter, ~ and a dot; else the status is the remote shell's.
 
     A passive computer is woken; if that does not reach it, the session begins when it checks in, or Ctrl-C cancels.
+
+    \b
+    Example:
+      staffetta console connect till-7
     """
     signed_in = account.load(root, utc_now())
     with EventFile(events) as event_file:
@@ -112,7 +121,12 @@ def connect_command(context: click.Context, client: str, events: Path | None, ro
 def send_command(
     computer: str, file: Path, to: str | None, overwrite: bool, limit: float | None, events: Path | None, root: Path
 ) -> None:
-    """Send FILE to COMPUTER (name or id). It is there under its name only when it is whole; Ctrl-C cancels."""
+    """Send FILE to COMPUTER (name or id). It is there under its name only when it is whole; Ctrl-C cancels.
+
+    \b
+    Example:
+      staffetta console send till-7 prices.csv --to /srv/prices.csv --limit 2
+    """
     signed_in = account.load(root, utc_now())
     rate = None if limit is None else limit * 1_000_000
     with EventFile(events) as event_file:
@@ -130,7 +144,12 @@ def send_command(
 @events_option
 @state_option
 def fetch_command(computer: str, path: str, to: Path | None, overwrite: bool, events: Path | None, root: Path) -> None:
-    """Fetch the file at PATH from COMPUTER (name or id). It is here only when it is whole; Ctrl-C cancels."""
+    """Fetch the file at PATH from COMPUTER (name or id). It is here only when it is whole; Ctrl-C cancels.
+
+    \b
+    Example:
+      staffetta console fetch till-7 /var/log/syslog --to syslog.txt
+    """
     signed_in = account.load(root, utc_now())
     here = to if to is not None else Path(Path(path).name)
     with EventFile(events) as event_file:

@@ -66,7 +66,12 @@ def enrol_command(token: str, root: Path, name: str, passive: bool | None) -> No
     help="The vendor's root of trust (root.json); only what it signs is installed.",
 )
 def install_command(token: str, root: Path, name: str, trust: Path, passive: bool | None) -> None:
-    """Fetch the client from the site, check the vendor's signature, put it in place, and enrol."""
+    """Fetch the client from the site, check the vendor's signature, put it in place, and enrol.
+
+    \b
+    Example:
+      staffetta jump-client install --state /var/lib/jump-client --root root.json --token -
+    """
     text = _token(token)
     state = check_free(root)
     done = asyncio.run(

@@ -9,12 +9,16 @@ from typing import Final
 
 import click
 
-from staffetta.kernel.errors import StaffettaError
+from staffetta.cli.failures import said_of
+
+COMMAND: Final = "staffetta"
+"""Its name, however it was started: help, errors and the shells' completions go by it."""
 
 GROUPS: Final = {
     "appliance": ("appliance_cmd", "Set up and steer the appliance on this machine."),
     "backup": ("backup_cmd", "Make a backup of the site on this machine, and restore one."),
     "console": ("console_cmd", "The representative console in a terminal."),
+    "doctor": ("doctor_cmd", "Check the appliance on this machine, and say what to do."),
     "failover": ("failover_cmd", "The pair: establish it, become primary, break it."),
     "jump-client": ("jump_client_cmd", "The unattended agent on a remote computer."),
     "lab": ("lab_cmd", "A whole world on this machine: the demo and the live tests."),
@@ -27,6 +31,7 @@ _LOCKS: Final = {
     "appliance": "base",
     "backup": "site",
     "console": "client",
+    "doctor": "base",
     "failover": "site",
     "jump-client": "client",
     "lab": "dev",
@@ -70,16 +75,37 @@ def _absent(name: str, help_text: str, missing: str) -> click.Command:
     return absent
 
 
-@click.group(cls=LazyGroups, context_settings={"help_option_names": ["-h", "--help"]})
+EPILOG: Final = """
+\b
+Examples:
+  staffetta appliance status
+  staffetta doctor
+  staffetta console connect till-7
+
+\b
+Exit status: 0 done; 1 not done (`doctor`: something to do); 2 not understood;
+3 refused; 4 not found; 5 not now; 6 does not answer; 7 damaged; 8 no room;
+130 interrupted. What went wrong is said on standard error.
+"""
+
+
+@click.group(cls=LazyGroups, context_settings={"help_option_names": ["-h", "--help"]}, epilog=EPILOG)
 @click.version_option(package_name="staffetta")
 def cli() -> None:
     """Staffetta: remote support from an appliance you own, upgraded with nobody noticing."""
 
 
 def main() -> None:
-    """Run the command; an error of ours is printed as one sentence and sets its class's exit status."""
+    """Run the command; what fails is said on standard error and sets the exit status (`failures`)."""
     try:
-        cli(standalone_mode=True)
-    except StaffettaError as error:
-        click.echo(f"staffetta: {error.message}", err=True)
-        sys.exit(error.exit_status)
+        status = cli.main(prog_name=COMMAND, standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except Exception as error:
+        said = said_of(error)
+        if said is None:
+            raise
+        message, status = said
+        click.echo(f"staffetta: {message}", err=True)
+    sys.exit(status if isinstance(status, int) else 0)

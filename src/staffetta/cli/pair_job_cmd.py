@@ -9,6 +9,7 @@ from typing import Any, Final
 import click
 
 from staffetta.cli.failover_site import on_jobs
+from staffetta.cli.live_line import LiveLine
 from staffetta.cli.options import json_option, yes_option
 from staffetta.kernel.clock import utc_now
 from staffetta.kernel.errors import Conflict, NotFound
@@ -53,7 +54,13 @@ def upgrade_command(
     password_file: Any,
     watch: bool,
 ) -> None:
-    """Upgrade both appliances while sessions go on; run it on the primary."""
+    """Upgrade both appliances while sessions go on; run it on the primary.
+
+    \b
+    Examples:
+      staffetta failover upgrade --asynchronous --check
+      staffetta failover upgrade --asynchronous --backup-password-file password.txt
+    """
     if not asynchronous:
         raise click.UsageError("Say --asynchronous; there is no other way of upgrading a pair yet.")
     password = None if password_file is None else password_file.readline(4096).rstrip("\r\n").encode()
@@ -163,21 +170,17 @@ def _say(job: Any) -> None:
 
 def _watch(service: Any, job_id: str) -> None:
     """Print each step when it ends, and between what is being done; a terminal keeps the present step in one line."""
-    live = sys.stdout.isatty()
-    shown, said = 0, ""
+    lines, shown = LiveLine(), 0
     for job in _looks(service, job_id):
         ended = [one for one in job.steps if one.ended is not None]
         for one in ended[shown:]:
-            _line(_step(one, job), live)
+            lines.line(_step(one, job))
         shown = max(shown, len(ended))
-        now = f"  … {job.step.what} {job.sentence}"
-        if live and not job.state.ended:
-            click.echo(f"\r\x1b[2K{_shortened(f'{now} ({job.record.seconds(utc_now()):.0f} s)')}", nl=False)
-        elif now != said and not job.state.ended:
-            click.echo(now)
-        said = now
+        if not job.state.ended:
+            now = f"  … {job.step.what} {job.sentence}"
+            lines.now(f"{now} ({job.record.seconds(utc_now()):.0f} s)", now)
         if job.state.ended or job.state == "needs-a-person":
-            _line("", live)
+            lines.clear()
             _end(job)
 
 
@@ -204,17 +207,6 @@ def _step(one: Any, job: Any) -> str:
     mark = "ok    " if one.state == "done" else "FAILED"
     where = "+".join(one.step.sides)
     return f"  {mark} {one.step.what:<16} {where:<4} {one.seconds(one.ended):7.1f} s  {one.evidence}"
-
-
-def _line(text: str, live: bool) -> None:
-    if live:
-        click.echo("\r\x1b[2K", nl=False)
-    if text:
-        click.echo(text)
-
-
-def _shortened(text: str) -> str:
-    return text[:119]
 
 
 def _end(job: Any) -> None:

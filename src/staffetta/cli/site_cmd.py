@@ -22,6 +22,10 @@ def reset_password_command(username: str, folder: Path) -> None:
 
     It is printed once and must be changed at the next sign-in; the user is signed out everywhere and a lock after too
     many failures is lifted. Run it as root or as the site's own user.
+
+    \b
+    Example:
+      staffetta site reset-password admin
     """
     if hand_on(folder):
         return

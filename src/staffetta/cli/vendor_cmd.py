@@ -69,7 +69,12 @@ def build_command(
     level: int,
     client_bundle: Path | None,
 ) -> None:
-    """Build a package file from a source tree."""
+    """Build a package file from a source tree.
+
+    \b
+    Example:
+      staffetta vendor build --kind base --version 1.1.0 --source . --output base.tar.zst
+    """
     order = BuildOrder(
         kind=Kind(kind),
         version=parse_version(version),
@@ -143,7 +148,12 @@ def bundle_command(repository: Path, targets: tuple[str, ...], output: Path) -> 
 @click.option("--listen", required=True, help="ADDRESS:PORT to listen on.")
 @click.option("--rate", type=click.IntRange(1), help="Limit of bytes/s for each download.")
 def serve_command(repository: Path, keys: Path, listen: str, rate: int | None) -> None:
-    """Run the update server until it is told to end."""
+    """Run the update server until it is told to end.
+
+    \b
+    Example:
+      staffetta vendor serve --repository repository --keys keys --listen 127.0.0.1:8000
+    """
     match = re.fullmatch(r"(?:\[(?P<v6>[0-9a-fA-F:]+)\]|(?P<host>[^:\[\]]+)):(?P<port>[0-9]{1,5})", listen)
     if match is None or int(match["port"]) > 65535:
         raise InvalidInput(f"{listen!r} is no ADDRESS:PORT.")

@@ -24,6 +24,7 @@ from staffetta.control.local import (
     refusal,
     to_json,
 )
+from staffetta.control.measures import SiteMeasures
 from staffetta.control.pairing import Grant, SharedAddress
 from staffetta.kernel.errors import Damaged
 
@@ -38,6 +39,7 @@ __all__ = [
     "InstallEvent",
     "Job",
     "JobState",
+    "MetricsAccess",
     "Offer",
     "Updates",
     "Waypoint",
@@ -102,6 +104,7 @@ class ApplianceStatus:
     clock_problem: str | None = None
     job: str | None = None
     device: str | None = None
+    keeper_version: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,11 +203,26 @@ class Certificate:
     sha256: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class MetricsAccess:
+    """Whether the metrics at ``url`` can be read with a token, and who made it when."""
+
+    url: str
+    enabled: bool
+    made_by: str | None = None
+    made_at: datetime | None = None
+
+
 class ApplianceControl(LocalClient):
     """A client of one appliance's control socket."""
 
     def status(self) -> ApplianceStatus:
         return from_json(ApplianceStatus, self._get("/v1/status"))
+
+    def measures(self) -> SiteMeasures | None:
+        """What the active site says of itself in numbers; None when there is no site, or it does not say."""
+        answer = self._get("/v1/measures")
+        return None if answer is None else from_json(SiteMeasures, answer)
 
     def check_updates(self, actor: str) -> Updates:
         """Ask the update server now. A server that cannot be reached is in `error`, not an exception."""
@@ -295,6 +313,22 @@ class ApplianceControl(LocalClient):
     def enable_shared_address(self, enabled: bool, actor: str) -> SharedAddress:
         """Tick or untick *Enabled*: unticked it is let go of at once, ticked it follows the role (F9)."""
         return from_json(SharedAddress, self._post("/v1/shared-address", {"enabled": enabled, "actor": actor}))
+
+    def metrics_access(self) -> MetricsAccess:
+        """Whether metrics can be read."""
+        return from_json(MetricsAccess, self._get("/v1/metrics"))
+
+    def make_metrics_token(self, actor: str) -> str:
+        """Let metrics be read with a new token, which is returned and can never be seen again."""
+        answer = self._post("/v1/metrics/token", {"actor": actor})
+        token = answer.get("token") if isinstance(answer, dict) else None
+        if not isinstance(token, str):
+            raise Damaged("The appliance's answer holds no token.")
+        return token
+
+    def withdraw_metrics_token(self, actor: str) -> None:
+        """Let nobody read metrics any more."""
+        self._post("/v1/metrics/token/withdraw", {"actor": actor})
 
     def pair_grant(self) -> Grant | None:
         """The pair upgrade that is permitted now, if one is."""

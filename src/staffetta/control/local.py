@@ -145,7 +145,8 @@ class LocalClient:
         if not os.access(self._path, os.R_OK | os.W_OK):
             return Unavailable(
                 f"No appliance that you may steer runs in {self._path.parent.parent}: {self._path} is missing or may "
-                "not be opened. Check the folder and that its keeper runs; only root and the socket's group may ask."
+                "not be opened. Check the folder and that its keeper runs; only root and the socket's group may ask. "
+                "`staffetta doctor` says what is wrong."
             )
         return Unavailable(f"The appliance's base does not answer on {self._path} ({error}); try again in a moment.")
 

@@ -2,7 +2,8 @@
 
 HTTP with JSON on `run/<generation>/private.sock`, which the program's group may open: base asks a generation of the
 site in standby to prove itself (log in, write and read a record, hold a probe session) before keeper gives it any
-public socket. `GET /v1/facts` answers facts, `POST /v1/prove` runs the checks and answers with each.
+public socket. `GET /v1/facts` answers facts, `POST /v1/prove` runs the checks and answers with each; a gateway of
+the site answers `GET /v1/measures` too.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ import aiohttp
 from aiohttp import web
 
 from staffetta.control.appliance import from_json
+from staffetta.control.measures import MEASURES_PATH, SiteMeasures
 from staffetta.kernel.errors import Damaged, Unavailable
 from staffetta.kernel.log import get_logger
 
@@ -141,6 +143,12 @@ async def prove(socket_path: Path, timeout: float = 30.0) -> Proof:  # noqa: ASY
     proof = _understood(Proof, await _ask("POST", socket_path, "/v1/prove", timeout), socket_path)
     # `ok` is judged again here, so that a generation cannot be better than its checks.
     return Proof(proof.ok and Proof.of(proof.checks).ok, proof.checks)
+
+
+async def measures(socket_path: Path, timeout: float = 5.0) -> SiteMeasures:  # noqa: ASYNC109 - for the whole answer
+    """Ask a generation of the site for its numbers. Raises PrivateUnreachable, and BadPrivateAnswer also when its
+    release does not tell any."""
+    return _understood(SiteMeasures, await _ask("GET", socket_path, MEASURES_PATH, timeout), socket_path)
 
 
 async def _ask(method: str, socket_path: Path, path: str, seconds: float) -> Mapping[str, Any]:

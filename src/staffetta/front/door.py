@@ -10,6 +10,7 @@ import asyncio
 import os
 import socket
 import ssl
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Final
@@ -47,6 +48,8 @@ class Door:
         self.certificates = certificates
         self.settings = settings or FrontSettings()
         self.streams: set[StreamClose] = set()
+        self.answers: Counter[int] = Counter()
+        """Answers by the first digit of their status, since this process began; 1 are connections turned WebSockets."""
         self._draining = False
         self._listeners: dict[int, socket.socket] = {}
         self._private: dict[Path, socket.socket] = {}
@@ -279,6 +282,7 @@ class Door:
         return await handler(request)
 
     async def _finish_headers(self, request: web.Request, response: web.StreamResponse) -> None:
+        self.answers[response.status // 100] += 1
         headers = response.headers
         headers["Server"] = "staffetta"
         if response.status == 101:

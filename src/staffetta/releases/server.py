@@ -57,7 +57,7 @@ class UpdateServer:
                 response.close()
         except urllib3.exceptions.HTTPError as error:
             raise ServerUnreachable(
-                f"The update server at {self._url} does not answer ({_cause(error)}). "
+                f"The update server at {self._url} does not answer ({cause_of(error)}). "
                 "Check the network settings and try again."
             ) from None
         if response.status != 200:
@@ -75,7 +75,7 @@ def _reason(answer: bytes) -> str:
     return answer[:500].decode(errors="replace").strip() or "it gave no reason"
 
 
-def _cause(error: Exception) -> str:
+def cause_of(error: Exception) -> str:
     """What went wrong at the bottom of an error of urllib3, which wraps it several times."""
     while True:
         inner = getattr(error, "reason", None) or error.__cause__

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 import click
-from click.shell_completion import BashComplete
+from click.shell_completion import BashComplete, FishComplete, ShellComplete, ZshComplete
 
 from staffetta.control.delivered import Delivered
 from staffetta.kernel.files import appearing_whole
@@ -29,6 +29,11 @@ HOME: Final = "usr/lib/staffetta"
 _PARTS: Final = Path(__file__).with_name("debian")
 _UNIT: Final = "staffetta-keeper.service"
 _STARTS: Final = {"keeper": start_of("staffetta.keeper"), "staffetta": COMMAND}
+_COMPLETIONS: Final[dict[str, type[ShellComplete]]] = {
+    "usr/share/bash-completion/completions/staffetta": BashComplete,
+    "usr/share/zsh/vendor-completions/_staffetta": ZshComplete,
+    "usr/share/fish/vendor_completions.d/staffetta.fish": FishComplete,
+}
 _PRE_RELEASE: Final = re.compile(r"(a|b|rc|\.dev)(?=\d)")
 
 
@@ -100,10 +105,10 @@ def _fill_system(tree: Path) -> None:
     for name, folder in ((_UNIT, "usr/lib/systemd/system"), ("copyright", "usr/share/doc/staffetta")):
         (tree / folder).mkdir(parents=True)
         shutil.copyfile(_PARTS / name, tree / folder / name)
-    completions = tree / "usr/share/bash-completion/completions"
-    completions.mkdir(parents=True)
-    command = BashComplete(click.Group("staffetta"), {}, "staffetta", "_STAFFETTA_COMPLETE")
-    (completions / "staffetta").write_text(command.source())
+    for place, kind in _COMPLETIONS.items():
+        path = tree / place
+        path.parent.mkdir(parents=True)
+        path.write_text(kind(click.Group("staffetta"), {}, "staffetta", "_STAFFETTA_COMPLETE").source())
     for path in (tree, *tree.rglob("*")):
         if not path.is_symlink():
             path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)

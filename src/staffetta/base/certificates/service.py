@@ -62,7 +62,7 @@ class CertificateService:
 
     def shown(self) -> tuple[Certificate, ...]:
         """Both certificates, with their warnings."""
-        return tuple(self._shown(name) for name in ("site", "appliance"))
+        return tuple(self.read(name) for name in ("site", "appliance"))
 
     def replace(self, name: str, pem: str) -> Certificate:
         """Check and put in place what an administrator brought. Raises UnknownName or CertificateRefused."""
@@ -70,9 +70,10 @@ class CertificateService:
             raise UnknownName(f"There is no certificate {name!r}; there are `site` and `appliance`.")
         self._write(name, read_chain(pem, self._clock()).to_pem())
         self._replaced()
-        return self._shown(name)
+        return self.read(name)
 
-    def _shown(self, name: str) -> Certificate:
+    def read(self, name: str) -> Certificate:
+        """One certificate, with its warnings. Raises CertificateRefused."""
         try:
             certificates = x509.load_pem_x509_certificates(self.path(name).read_bytes())
         except (OSError, ValueError):

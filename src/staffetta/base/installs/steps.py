@@ -20,6 +20,7 @@ from staffetta.base.installs.record import JobRecord
 from staffetta.base.installs.service import Outcome, Progress
 from staffetta.base.installs.states import InstallState
 from staffetta.control.child import KeeperRefused
+from staffetta.control.measures import SiteMeasures
 from staffetta.control.paths import AppliancePaths
 from staffetta.control.private import BadPrivateAnswer, PrivateUnreachable, Proof
 from staffetta.control.private import Facts as PrivateFacts
@@ -51,6 +52,7 @@ class Probe(Protocol):
 
     async def prove(self, socket_path: Path, seconds: float, /) -> Proof: ...
     async def facts(self, socket_path: Path, seconds: float, /) -> PrivateFacts: ...
+    async def measures(self, socket_path: Path, seconds: float, /) -> SiteMeasures: ...
 
 
 class Packages(Protocol):

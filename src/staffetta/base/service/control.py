@@ -17,6 +17,7 @@ from aiohttp import web
 
 from staffetta.base.certificates.service import CertificateService
 from staffetta.base.installs.service import Installs
+from staffetta.base.metrics.access import MetricsTokens
 from staffetta.base.pairing.service import Pairing
 from staffetta.base.service.audit import AuditLog
 from staffetta.base.service.local_server import (
@@ -54,6 +55,7 @@ class ControlServer(LocalServer):
         updates: UpdateService,
         certificates: CertificateService,
         pairing: Pairing,
+        metrics: MetricsTokens,
         audit: AuditLog,
     ) -> None:
         super().__init__(SOCKET, audit)
@@ -62,8 +64,10 @@ class ControlServer(LocalServer):
         self._updates = updates
         self._certificates = certificates
         self._pairing = pairing
+        self._metrics = metrics
         router = self.router
         router.add_get("/v1/status", self._get_status)
+        router.add_get("/v1/measures", self._get_measures)
         router.add_post("/v1/updates/check", self._check)
         router.add_get("/v1/updates", self._get_updates)
         router.add_get("/v1/eula", self._get_eula)
@@ -77,12 +81,18 @@ class ControlServer(LocalServer):
         router.add_post("/v1/certificates/{name}", self._replace_certificate)
         router.add_get("/v1/shared-address", self._get_shared)
         router.add_post("/v1/shared-address", self._enable_shared)
+        router.add_get("/v1/metrics", self._get_metrics)
+        router.add_post("/v1/metrics/token", self._make_metrics_token)
+        router.add_post("/v1/metrics/token/withdraw", self._withdraw_metrics_token)
         router.add_get("/v1/pair/grant", self._get_grant)
         router.add_post("/v1/pair/grant", self._grant)
         router.add_post("/v1/pair/grant/withdraw", self._withdraw)
 
     async def _get_status(self, _: web.Request) -> web.Response:
         return json_answer(await self._status.read())
+
+    async def _get_measures(self, _: web.Request) -> web.Response:
+        return json_answer(await self._status.site_measures())
 
     async def _check(self, request: web.Request) -> web.Response:
         await read_fields(request, ("actor",))
@@ -166,6 +176,21 @@ class ControlServer(LocalServer):
         self._pairing.following.wake()
         _log.info("shared address %s", "enabled" if enabled else "disabled", extra={"actor": actor})
         return json_answer(shared)
+
+    async def _get_metrics(self, _: web.Request) -> web.Response:
+        return json_answer(await asyncio.to_thread(self._metrics.access))
+
+    async def _make_metrics_token(self, request: web.Request) -> web.Response:
+        (actor,) = await read_fields(request, ("actor",))
+        token = await asyncio.to_thread(self._metrics.make, actor, utc_now())
+        _log.info("a token for the metrics is made", extra={"actor": actor})
+        return json_answer({"token": token})
+
+    async def _withdraw_metrics_token(self, request: web.Request) -> web.Response:
+        (actor,) = await read_fields(request, ("actor",))
+        await asyncio.to_thread(self._metrics.withdraw)
+        _log.info("the token for the metrics is withdrawn", extra={"actor": actor})
+        return json_answer({})
 
     async def _get_grant(self, _: web.Request) -> web.Response:
         return json_answer({"grant": to_json(await asyncio.to_thread(self._pairing.grants.current))})

@@ -19,6 +19,9 @@ from staffetta.base.installs.record import JobRecord
 from staffetta.base.installs.service import Installs, Wanted
 from staffetta.base.installs.states import InstallState
 from staffetta.base.installs.steps import ApplianceSteps
+from staffetta.base.metrics.access import MetricsTokens
+from staffetta.base.metrics.service import PATH as METRICS_PATH
+from staffetta.base.metrics.service import MetricsService
 from staffetta.base.pairing.service import Pairing
 from staffetta.base.service import control, site_door
 from staffetta.base.service.audit import AuditLog
@@ -58,11 +61,7 @@ class BaseService:
         description = read_description(paths)
         self.certificates = CertificateService(paths, description, self._certificate_replaced)
         self.certificates.ensure()
-        app = web.Application(client_max_size=0)
-        settings = load_section(FrontSettings, paths.settings, "front")
-        app.router.add_route("*", "/{path:.*}", pages_to(environment.run / WEB_SOCKET, settings))
         self._store = CertificateStore(self.certificates.path("appliance"))
-        self._door = Door(app, self._store, settings)
         self._updates = UpdateService(
             paths.base,
             paths.trust_root.read_bytes(),
@@ -77,9 +76,22 @@ class BaseService:
         self._installs = Installs(journal, steps, limits, follow=self._next_from_bundle)
         status = StatusService(paths, description, keeper, private, self._installs, self._updates)
         self._pairing = Pairing.of(paths, description, keeper, status, self._installs, self._updates)
+        tokens = MetricsTokens(paths.base / "metrics.json", f"{description.appliance_url}{METRICS_PATH}")
+        self._metrics = MetricsService(paths, tokens, status, self._installs, self._updates, self.certificates)
+        settings = load_section(FrontSettings, paths.settings, "front")
+        app = web.Application(client_max_size=0)
+        app.router.add_get(METRICS_PATH, self._metrics.handle)
+        app.router.add_route("*", "/{path:.*}", pages_to(environment.run / WEB_SOCKET, settings))
+        self._door = self._metrics.door = Door(app, self._store, settings)
         self._local = (
             ControlServer(
-                status, self._installs, self._updates, self.certificates, self._pairing, AuditLog.of(paths.base)
+                status,
+                self._installs,
+                self._updates,
+                self.certificates,
+                self._pairing,
+                tokens,
+                AuditLog.of(paths.base),
             ),
             SiteDoorServer(self._pairing, AuditLog.of(paths.base, site_door.SOCKET)),
         )
@@ -89,6 +101,7 @@ class BaseService:
 
     async def start(self) -> None:
         """Serve the private sockets: this generation can be asked, and can prove itself."""
+        self._metrics.lag.start()
         await self._door.add_private(self._environment.run / PRIVATE_DOOR)
         app = private.private_app(self._facts, self._proof.prove)
         self._private = await private.serve_private(

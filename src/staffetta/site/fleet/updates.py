@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Final
 
 from django.db import transaction
+from django.db.models import Count
 from django.utils.translation import gettext as _
 
 from staffetta.kernel.clock import utc_now
@@ -17,7 +18,7 @@ from staffetta.kernel.log import get_logger
 from staffetta.site.data import audit
 from staffetta.site.fleet import check_ins, presence, rollout, standing
 from staffetta.site.fleet.errors import BadLimit
-from staffetta.site.fleet.models import JumpClient, Rollout, UpdateLimit, UpdateSlot
+from staffetta.site.fleet.models import JumpClient, Presence, Rollout, UpdateLimit, UpdateSlot
 from staffetta.site.fleet.rollout import Answer, Facts, Slot, Verdict
 from staffetta.site.fleet.standing import Standing
 
@@ -156,6 +157,16 @@ def progress(wanted: str | None) -> FleetProgress:
         upgraded=upgraded,
         standings=standings,
     )
+
+
+def count_behind(wanted: str | None) -> int:
+    """Count the Jump Clients that were seen with an older version: one query, whose rows are versions, not clients."""
+    if wanted is None:
+        return 0
+    versions = (
+        Presence.objects.filter(client__revoked_at=None).values_list("version").annotate(clients=Count("pk")).order_by()
+    )
+    return sum(clients for version, clients in versions if rollout.behind(version, wanted))
 
 
 def _facts(question: Question, wanted: str | None, now: datetime) -> Facts:

@@ -19,10 +19,13 @@ from aiohttp import web
 from django.conf import settings
 
 from staffetta.control.child import KeeperChannel, KeptSocket
+from staffetta.control.local import to_json
+from staffetta.control.measures import MEASURES_PATH, SiteMeasures
 from staffetta.control.paths import ProcessEnvironment, read_description
 from staffetta.control.private import Facts, private_app, serve_private
 from staffetta.front.certificates import CertificateStore
 from staffetta.front.door import Door
+from staffetta.front.lag import LoopLag
 from staffetta.front.passing import Pages
 from staffetta.front.settings import FrontSettings
 from staffetta.kernel.log import get_logger
@@ -38,6 +41,7 @@ from staffetta.site.gateway import standing as standings
 from staffetta.site.gateway.connect import Connect, Place
 from staffetta.site.gateway.errors import Leaves
 from staffetta.site.gateway.joining import Joining
+from staffetta.site.gateway.measuring import Counting, answer_measures
 from staffetta.site.gateway.moving import Moving
 from staffetta.site.gateway.neighbours import MOVE_PATH, PRIVATE_SOCKET, Neighbours
 from staffetta.site.gateway.peer import PairDoor
@@ -105,6 +109,8 @@ class Gateway:
         self._requests = Requests(signer, bundle, limits)
         self._prover = Prover(environment.run / FRONT_SOCKET, signer, site_url)
         self._door = Door(self._app(), certificates, front)
+        self._counting = Counting(None if bundle is None else bundle.version)
+        self._lag = LoopLag()
         self._private: web.AppRunner | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._beating: asyncio.Task[None] | None = None
@@ -113,9 +119,11 @@ class Gateway:
         """Open the private sockets and begin to look after sessions and presence."""
         await self._door.add_private(self._environment.run / FRONT_SOCKET)
         app = private_app(self._facts, self._prover.prove)
+        app.router.add_get(MEASURES_PATH, self._measured)
         app.router.add_post(MOVE_PATH, self._move_asked)
         app.router.add_post(ROLE_PATH, self._role_told)
         self._private = await serve_private(app, self._environment.run / PRIVATE_SOCKET)
+        self._lag.start()
         loop = asyncio.get_running_loop()
         self._tasks = {
             loop.create_task(work)
@@ -176,6 +184,7 @@ class Gateway:
         while self._sessions.ends and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110 - no event for it
             await asyncio.sleep(_GOODBYE_SECONDS / 20)
         await self._put_away()
+        self._lag.stop()
         tasks = {*self._tasks, *({self._stepping_down} if self._stepping_down is not None else ())}
         for task in tasks:
             task.cancel()
@@ -309,6 +318,26 @@ class Gateway:
             role=self._signer.standing.role,
             role_term=self._signer.standing.role_term,
         )
+
+    async def _measured(self, _: web.Request) -> web.Response:
+        """GET /v1/measures: what the doctor and the metrics need of the site."""
+        counted = await self._counting.read()
+        measures = SiteMeasures(
+            version=self._environment.version,
+            generation=self._environment.generation,
+            role=self._signer.standing.role,
+            role_term=self._signer.standing.role_term,
+            sessions_live=len(self._sessions.live),
+            connections=self._door.connections,
+            fleet=counted.fleet,
+            reps_online=counted.reps_online,
+            pauses=self._sessions.pauses.measures(),
+            answers=answer_measures(self._door.answers),
+            loop_lag_seconds=self._lag.seconds,
+            backup_at=counted.backup_at,
+            pair=counted.pair,
+        )
+        return web.json_response(to_json(measures))
 
     async def _move_asked(self, request: web.Request) -> web.Response:
         """POST /v1/move {"client": id} or {"session": id}: another generation needs it over there now."""

@@ -22,6 +22,7 @@ from staffetta.site.data.database import in_database
 from staffetta.site.fleet import service as fleet
 from staffetta.site.gateway.connection import Connection
 from staffetta.site.gateway.errors import NotAllowed
+from staffetta.site.gateway.measuring import Pauses
 from staffetta.site.gateway.recordings import Recordings
 from staffetta.site.gateway.settings import GatewaySettings
 from staffetta.site.gateway.signing import Signer
@@ -29,7 +30,7 @@ from staffetta.site.support import relay
 from staffetta.site.support import service as support
 from staffetta.site.support.errors import SessionUnknown
 from staffetta.site.support.segments import RecordingFull
-from staffetta.site.support.service import SessionFacts
+from staffetta.site.support.service import Attached, SessionFacts
 from staffetta.wire import messages
 from staffetta.wire.errors import CloseCode
 from staffetta.wire.messages import EndName
@@ -70,6 +71,7 @@ class Sessions:
         self._recordings = recordings
         self._settings = settings
         self._elsewhere = elsewhere
+        self.pauses = Pauses()
         self._relay = relay.Relay(generation, version, signer.term)
         self._numbers = count(1)
         self._ends: dict[int, _End] = {}
@@ -91,7 +93,9 @@ class Sessions:
 
         Raises ``NotAllowed``, ``SessionUnknown``, ``SessionOver``, ``Fenced``, ``BadAttach``.
         """
-        facts = await self._let_in(ticket, attach)
+        facts, attached = await self._let_in(ticket, attach)
+        if attached.again and not facts.probe:
+            self.pauses.note(attached.pause_ms)
         about = about_session(facts)
         number = next(self._numbers)
         clock = asyncio.get_running_loop().time()
@@ -173,7 +177,7 @@ class Sessions:
         """Wait until everything that has happened is written."""
         await self._writes.join()
 
-    async def _let_in(self, ticket: Ticket, attach: messages.Attach) -> SessionFacts:
+    async def _let_in(self, ticket: Ticket, attach: messages.Attach) -> tuple[SessionFacts, Attached]:
         """Raise the stored fence; a connection that goes away meanwhile is noted as gone afterwards."""
         letting_in = asyncio.ensure_future(in_database(_let_in, ticket, attach, self._generation, utc_now()))
         try:
@@ -237,8 +241,8 @@ def _known(ticket: Ticket, at: datetime) -> SessionFacts:
         return support.take_up(ticket.session, about.kind, about.rep, about.client, about.recorded, opened, at)
 
 
-def _let_in(ticket: Ticket, attach: messages.Attach, generation: str, at: datetime) -> SessionFacts:
-    """Let an end in if it still may, and return what the session is.
+def _let_in(ticket: Ticket, attach: messages.Attach, generation: str, at: datetime) -> tuple[SessionFacts, Attached]:
+    """Let an end in if it still may, and return what the session is and how its attach stands to the one before.
 
     A ticket lives five minutes, a revocation counts at once.
     """
@@ -248,8 +252,7 @@ def _let_in(ticket: Ticket, attach: messages.Attach, generation: str, at: dateti
             raise NotAllowed("client-revoked", "This Jump Client was revoked by an administrator.")
         if ticket.end is EndName.CONSOLE and not accounts.may(facts.rep_id, Allowed.START_SESSIONS):
             raise NotAllowed("may-not-start-sessions", "This account may not start sessions.")
-    support.note_attached(facts.id, ticket.end.value, attach.counter, generation, attach.version, at)
-    return facts
+    return facts, support.note_attached(facts.id, ticket.end.value, attach.counter, generation, attach.version, at)
 
 
 def _over(sessions: frozenset[str]) -> dict[str, str]:

@@ -135,6 +135,12 @@ def count(search: str = "") -> int:
     return _matching(search).count()
 
 
+def last(action: str) -> datetime | None:
+    """Return when an act was done last, on either appliance of a pair; None if never."""
+    newest = AuditEntry.objects.filter(action=action).order_by("-at").values_list("at", flat=True)
+    return newest.first()
+
+
 def _matching(search: str) -> "QuerySet[AuditEntry]":
     words = search.strip()
     if not words:

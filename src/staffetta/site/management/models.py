@@ -46,6 +46,7 @@ class AuditEntry(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["origin", "incarnation", "sequence"], name="audit_entry_record"),
         ]
+        indexes = [models.Index(fields=["action", "at"], name="audit_entry_action")]
 
     def __str__(self) -> str:
         return f"{self.actor} {self.action} {self.subject}"

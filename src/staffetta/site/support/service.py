@@ -66,10 +66,12 @@ class SessionFacts:
 
 @dataclass(frozen=True, slots=True)
 class Attached:
-    """An attach that was let in; ``pause_ms`` is how long the end was away, None at its first attach."""
+    """An attach that was let in; ``again``: the end has been here before. ``pause_ms`` is how long it was away, None at
+    its first attach and when that is not known."""
 
     counter: int
     pause_ms: int | None
+    again: bool = False
 
 
 def open_session(
@@ -172,7 +174,7 @@ def note_attached(session: str, end: str, counter: int, generation: str, version
             version=version[:64],
             pause_ms=pause,
         )
-    return Attached(counter, pause)
+    return Attached(counter, pause, known is not None)
 
 
 def note_detached(session: str, end: str, counter: int, at: datetime, reason: str = "") -> None:

@@ -1,0 +1,165 @@
+"""What the doctor saw of an appliance, as values; whatever could not be seen says why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from staffetta.control.appliance import ApplianceStatus, Certificate, Job, Updates
+from staffetta.control.measures import PairMeasures
+
+
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """Nothing is known about it, and why: a sentence that says what would show it."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Owner, group and permission bits of something on the disk."""
+
+    uid: int
+    gid: int
+    mode: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceSeen:
+    """A folder or file. ``wanted_owner`` is None where the owner is not known; ``found`` is None when it is missing."""
+
+    path: str
+    wanted_owner: tuple[int, int] | None
+    wanted_mode: int
+    found: Entry | Unseen | None
+
+
+@dataclass(frozen=True, slots=True)
+class StrangersSeen:
+    """Files in a program's folder that belong to another user than the program's (``uid``)."""
+
+    folder: str
+    uid: int
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseSeen:
+    """The release that a program's ``current`` leads to; ``trouble`` is what its check said, None when it is whole."""
+
+    program: str
+    version: str | None
+    trouble: str | None = None
+    files: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RoomSeen:
+    """Room on the appliance's file system in bytes; ``needed`` is what the largest package on offer would take."""
+
+    folder: str
+    free: int
+    total: int
+    files_free: int | None
+    needed: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ClockSeen:
+    """``synchronised``: whether the kernel says that something disciplines its clock. ``floor``: the latest moment that
+    somebody trusted has signed."""
+
+    synchronised: bool | None
+    floor: datetime | Unseen | None
+
+
+@dataclass(frozen=True, slots=True)
+class PortSeen:
+    """A port that keeper is to hold: whether somebody listens there, and the programs that do as far as known."""
+
+    name: str
+    address: str
+    port: int
+    held: bool
+    holders: tuple[str, ...] = ()
+
+
+class DatabaseState(StrEnum):
+    """What the quick check of a database came to."""
+
+    ABSENT = "absent"
+    WHOLE = "whole"
+    DAMAGED = "damaged"
+    TOO_LARGE = "too-large"  # not done within the time that a reader may hold a snapshot
+    LEFT_ALONE = "left-alone"  # reading it now could leave files behind that belong to the wrong user
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseSeen:
+    """One program's database; sizes in bytes, ``log`` is the write-ahead log beside it."""
+
+    program: str
+    path: str
+    state: DatabaseState
+    said: str = ""
+    size: int = 0
+    log: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateTrouble:
+    """A certificate that cannot be read."""
+
+    name: str
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSeen:
+    """The update server as it was tried: what it said when it did not answer well, and until when its list is good."""
+
+    url: str
+    said: str | None
+    good_until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class JobSeen:
+    """The install job that is under way, and the last that ended."""
+
+    under_way: Job | None
+    last: Job | None
+
+
+@dataclass(frozen=True, slots=True)
+class BaseSeen:
+    """What base answered on the control socket; ``pair`` is None where there is no pair."""
+
+    status: ApplianceStatus
+    updates: Updates
+    jobs: tuple[Job, ...]
+    certificates: tuple[Certificate | CertificateTrouble, ...]
+    pair: PairMeasures | Unseen | None
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything that was seen of an appliance at ``now``, by this machine's clock."""
+
+    now: datetime
+    root: str
+    as_root: bool
+    places: tuple[PlaceSeen, ...]
+    strangers: tuple[StrangersSeen, ...] | Unseen
+    releases: tuple[ReleaseSeen | Unseen, ...]
+    room: RoomSeen | Unseen
+    clock: ClockSeen
+    keeper_runs: bool | None
+    ports: tuple[PortSeen, ...]
+    certificates: tuple[Certificate | CertificateTrouble, ...] | Unseen
+    databases: tuple[DatabaseSeen | Unseen, ...]
+    server: ServerSeen | Unseen
+    jobs: JobSeen | Unseen
+    base: BaseSeen | Unseen
