@@ -38,12 +38,6 @@ class SessionStore(HashedSessionStore):
         over = models.Q(console=None) | models.Q(started_at__lte=now - ABSOLUTE_LIMIT - CREDENTIAL_LIFE)
         WebSession.objects.filter(over, expires_at__lte=now).delete()
 
-    def cycle_key(self) -> None:
-        """Draw a new token; nobody sees a moment in which the consoles' web session is gone."""
-        with transaction.atomic():
-            super().cycle_key()
-            self.save()
-
     def encode(self, session_dict: dict[str, Any]) -> str:
         """Return the stored text."""
         return json.dumps(session_dict, separators=(",", ":"))
