@@ -103,7 +103,7 @@ def open_session(
             client_name=client_name,
             recorded=recorded,
             probe=probe,
-            web=sign_in.web or None if sign_in else None,
+            web=(sign_in.web or None) if sign_in else None,
             signed_in_at=sign_in.at if sign_in else None,
             opened_at=now,
         )
