@@ -314,6 +314,11 @@ class Gateway:
             socket.say(messages.Refuse("client-revoked", "This client was revoked."))
             socket.close(CloseCode.REFUSED, "client-revoked")
 
+    async def sign_out_consoles(self) -> None:
+        """End what consoles have under way."""
+        for name in self._relay.sessions:
+            self._do(self._relay.handle(relays.Ended(name, signed.SIGNED_OUT)))
+
     # -- HTTP ----------------------------------------------------------------------------------------------------
 
     async def _statement(self, request: web.Request) -> web.Response:

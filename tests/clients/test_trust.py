@@ -237,6 +237,17 @@ def test_a_session_of_a_revoked_client_ends_with_words(world: World, site: Site,
     assert computer.process.wait(10) == 3
 
 
+@pytest.mark.req("S12")
+def test_a_console_that_is_signed_out_says_what_to_do(world: World, site: Site, gateway: Gateway) -> None:
+    world.computer()
+    console = world.connect(world.sign_in(gateway))
+    console.expect_exact(PROMPT)
+    site.run(gateway.sign_out_consoles())
+    console.expect_exact("this console was signed out. Run: staffetta console sign-in")
+    console.wait()
+    assert console.exitstatus == 6
+
+
 def _in_a_shell(world: World, command: tuple[str, ...]) -> pexpect.spawn:
     """Run the console from a shell in a terminal, as a person does, and wait for the remote prompt."""
     outer = pexpect.spawn("/bin/sh", ["-i"], env={**os.environ, "PS1": "local> "}, timeout=15)

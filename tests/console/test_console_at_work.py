@@ -385,6 +385,46 @@ def test_files_both_ways(arrive: Callable[..., Window], site: ConsoleSite, tmp_p
 
 
 @pytest.mark.req("S12")
+def test_signing_out_elsewhere_ends_the_session_there_and_leaves_this_one(arrive: Callable[..., Window]) -> None:
+    here, there = arrive(), arrive()
+    sessions = [begin(window) for window in (here, there)]
+    for window in (here, there):
+        shows(window.page, PROMPT.strip())
+    tab = arrive(context=here.page.context)
+    tab.open("/login/my-account")
+    expect(tab.page.get_by_text("every console for the terminal")).to_be_visible()
+    tab.page.get_by_role("button", name="Sign out everywhere else").click()
+    tab.page.get_by_text("You are signed out everywhere else.").wait_for()
+    expect(there.page.get_by_text("this browser was signed out")).to_be_visible(timeout=5_000)
+    assert report_of(tab, sessions[1])["end_reason"] == "signed-out"
+    tab.open("/login/change-password")
+    tab.page.get_by_label("Old password").fill(PASSWORD)
+    tab.page.get_by_label("New password", exact=True).fill(PASSWORD + " anew")
+    tab.page.get_by_label("New password again").fill(PASSWORD + " anew")
+    tab.page.get_by_role("button", name="Change password").click()
+    tab.page.get_by_text("Your password is changed.").wait_for()
+    tab.page.wait_for_timeout(5_000)  # as long as the gateway may take to end what may not go on
+    here.page.reload()
+    connected(here.page)
+    here.page.keyboard.type("echo goes on\n")
+    shows(here.page, "\ngoes on")
+    finish(here, sessions[0])
+    begin(here)  # with the credential that it has
+    there.go("Remote computers", "Sign in")
+    there.sign_in("/login", "rita", PASSWORD + " anew")
+    begin(there)  # with a new one in place of the one it had
+    for window in (here, there):
+        window.page.get_by_role("button", name="End session").click()
+        window.page.get_by_text("The session has ended: you have ended it").wait_for()
+    tab.open("/login/change-password")
+    tab.page.get_by_label("Old password").fill(PASSWORD + " anew")
+    tab.page.get_by_label("New password", exact=True).fill(PASSWORD)
+    tab.page.get_by_label("New password again").fill(PASSWORD)
+    tab.page.get_by_role("button", name="Change password").click()
+    tab.page.get_by_text("Your password is changed.").wait_for()
+
+
+@pytest.mark.req("S12")
 def test_who_signs_out_or_is_disabled_is_out_of_the_session(arrive: Callable[..., Window], site: ConsoleSite) -> None:
     rita = arrive()
     session = begin(rita)

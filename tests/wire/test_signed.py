@@ -176,3 +176,21 @@ def test_a_statement_of_an_older_release_names_no_appliance() -> None:
     del claims["appliance"]
     older = signed.sign(signed.Typ.STATEMENT, claims, SITE)
     assert signed.read_statement(older, SITE.public).appliance == ""
+
+
+def test_a_credential_names_the_web_session_and_when_it_was_made() -> None:
+    at = NOW.replace(microsecond=123_456)
+    token = signed.make_credential("rep-1", "Ada", END.public, at, SITE, "web-1")
+    credential = signed.read_credential(token, SITE.public, at)
+    assert (credential.web, credential.made_at) == ("web-1", NOW.replace(microsecond=123_000))
+
+
+def test_a_credential_of_an_older_release_was_made_its_life_before_it_ends() -> None:
+    claims: dict[str, object] = {
+        "rep": "rep-1",
+        "name": "Ada",
+        "key": fields.to_base64url(END.public),
+        "exp": signed.seconds(NOW + signed.CREDENTIAL_LIFE),
+    }
+    credential = signed.read_credential(signed.sign(signed.Typ.CREDENTIAL, claims, SITE), SITE.public, NOW)
+    assert (credential.web, credential.made_at) == ("", NOW.replace(microsecond=0))

@@ -6,7 +6,7 @@
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Final, TypeVar
 
@@ -20,8 +20,11 @@ from staffetta.wire.identity import SigningKey, public_key
 
 MAX_TOKEN: Final = 12_288
 CREDENTIAL_LIFE: Final = timedelta(hours=12)
+SIGNED_OUT: Final = "signed-out"
+"""The word for a console whose sign-in was ended: why it is refused, and why its sessions end."""
 
 _Seconds = Annotated[int, Range(0, 253_402_300_799)]
+_Milliseconds = Annotated[int, Range(0, 253_402_300_799_000)]
 
 
 class Typ(StrEnum):
@@ -120,21 +123,35 @@ def read_statement(token: str, site_key: bytes) -> Statement:
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A signed-in rep's console: worth something only with a proof of ``key``. ``exp`` is in seconds since 1970."""
+    """A signed-in rep's console: worth something only with a proof of ``key``. ``exp`` is in seconds since 1970.
+
+    ``web`` names the web session of a browser's console ("" for a terminal's, or by an older release); it lets nobody
+    in. ``made`` is in milliseconds since 1970 (0 by an older release).
+    """
 
     rep: Id
     name: Name
     key: Key
     exp: _Seconds
+    web: Annotated[str, Size(0, 128)] = ""
+    made: _Milliseconds = 0
+
+    @property
+    def made_at(self) -> datetime:
+        """When it was made; of an older release's, to the second."""
+        if self.made:
+            return datetime.fromtimestamp(self.made / 1000, UTC)
+        return datetime.fromtimestamp(self.exp, UTC) - CREDENTIAL_LIFE
 
     def sign(self, key: SigningKey) -> str:
         """The token that the console shows in its hello."""
         return sign(Typ.CREDENTIAL, wire_fields.write(self), key)
 
 
-def make_credential(rep: str, name: str, console_key: bytes, now: datetime, site: SigningKey) -> str:
+def make_credential(rep: str, name: str, console_key: bytes, now: datetime, site: SigningKey, web: str = "") -> str:
     """A credential for a rep who has just signed in, good for ``CREDENTIAL_LIFE``."""
-    return Credential(rep, name, console_key, seconds(now + CREDENTIAL_LIFE)).sign(site)
+    made = int(now.timestamp() * 1000)
+    return Credential(rep, name, console_key, seconds(now + CREDENTIAL_LIFE), web, made).sign(site)
 
 
 def read_credential(token: str, site_key: bytes, now: datetime) -> Credential:

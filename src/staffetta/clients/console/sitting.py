@@ -17,6 +17,7 @@ from staffetta.clients.runtime.network import Network
 from staffetta.clients.runtime.session import Session
 from staffetta.wire import messages, notes
 from staffetta.wire.errors import CloseCode, FrameError, HoldExceeded
+from staffetta.wire.signed import SIGNED_OUT
 
 LONG_PAUSE_SECONDS = 1.0
 LAST_OUTPUT_SECONDS = 2.0  # how long a slow terminal may take what arrived before the end
@@ -139,6 +140,8 @@ def end_of(session: Session) -> ClientError:
             return AccessRevoked(f"The site no longer accepts this session: {over}")
         case CloseCode.NOT_PROVEN if "expired" in over:
             return ClockWrong(f"The session could not be resumed: {over} Are the clocks of both appliances right?")
+        case _ if over == SIGNED_OUT:
+            return SessionOver("The session is over: this console was signed out. Run: staffetta console sign-in")
         case _:
             return SessionOver(f"The session is over: {over}")
 

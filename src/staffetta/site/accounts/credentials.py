@@ -1,7 +1,8 @@
 """What a console of a rep who has signed in shows to come online: a credential, bound to a key of the console's own.
 
-A rep who is disabled, or may not start sessions any more, is out within seconds whatever credential they hold: the
-gateway asks ``accounts.service.may`` at each hello, at each attach and every few seconds.
+A rep who is disabled, or may not start sessions any more, or is signed out, is out within seconds whatever credential
+they hold: the gateway asks ``service.may`` and ``sign_ins.signed_out`` at each hello, at each attach and every few
+seconds.
 """
 
 from dataclasses import dataclass
@@ -24,9 +25,12 @@ class MadeCredential:
         return f"MadeCredential(expires={self.expires})"
 
 
-def for_browser(account: Account, public_key: bytes, remote: str) -> MadeCredential:
-    """Make one for the key (32 raw bytes) that the browser of a signed-in rep has made; ``remote`` is its address."""
+def for_browser(account: Account, public_key: bytes, remote: str, web: str) -> MadeCredential:
+    """Make one for the key (32 raw bytes) that the browser of a signed-in rep has made; ``remote`` is its address.
+
+    ``web`` is the name by which consoles know the browser's web session: the credential is good while that goes on.
+    """
     now = utc_now()
     audit.note(account.username, "user.console-opened", account.username, {"from": remote})
-    token = make_credential(account.id, account.username, public_key, now, site_identity())
+    token = make_credential(account.id, account.username, public_key, now, site_identity(), web)
     return MadeCredential(token, seconds(now + CREDENTIAL_LIFE))

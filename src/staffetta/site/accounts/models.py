@@ -23,6 +23,9 @@ class Account(SignInAccount):
     probe = models.BooleanField(default=False, db_default=False, editable=False)
     """Made by a new generation that proves itself, for a few seconds: outside lists, the audit log and sync."""
 
+    consoles_since = models.DateTimeField(null=True, editable=False)
+    """Consoles whose credential is older are signed out, unless it names a web session that goes on."""
+
     objects: ClassVar[AccountManager[Self]] = AccountManager()
 
     class Meta:
@@ -45,6 +48,11 @@ class WebSession(HashedSession):
     """A signed-in browser; replicated, so that nobody is signed out when the backup takes over."""
 
     sync = Sync.LIVE
+
+    console = models.CharField(max_length=40, null=True, db_index=True, editable=False)
+    """The name by which consoles of this browser know it; null until one has come online."""
+    ended_at = models.DateTimeField(null=True, editable=False)
+    """When somebody ended it; only one with a console is kept that long."""
 
     class Meta:
         default_permissions = ()

@@ -7,6 +7,7 @@ from django.contrib.auth.signals import user_logged_in, user_logged_out, user_lo
 from django.db.models.signals import post_migrate
 from django.http import HttpRequest
 
+from staffetta.site.accounts import service
 from staffetta.site.accounts.models import Account
 from staffetta.site.data import audit
 from staffetta.ui.signin.accounts import seed_admin
@@ -42,7 +43,7 @@ def _failed(credentials: dict[str, Any], request: HttpRequest | None = None, **_
 
 
 def _password_changed(account: Account, request: HttpRequest, **_: Any) -> None:
-    audit.note(account.username, "user.password-changed", account.username, {"from": _address(request)})
+    service.note_password_changed(account, request.session.session_key or "", _address(request))
 
 
 def _address(request: HttpRequest | None) -> str:

@@ -19,6 +19,7 @@ from staffetta.site.accounts.models import Account
 from staffetta.site.accounts.permissions import APP_LABEL, Allowed
 from staffetta.site.accounts.rules import Rights
 from staffetta.site.accounts.sessions import SessionStore
+from staffetta.site.accounts.sign_ins import void_consoles
 from staffetta.site.data import audit
 from staffetta.ui.signin.accounts import normal_username
 from staffetta.ui.signin.throttle import Locked, WrongPassword, authenticate_from
@@ -137,12 +138,13 @@ def change_rights(actor: Account, account_id: str, allowed: frozenset[Allowed], 
 
 
 def disable(actor: Account, account_id: str) -> None:
-    """Let nobody sign in to an account, and end its web sessions. Raises ``AccountUnknown``, ``NotYours``."""
+    """Let nobody sign in to an account, and sign it out everywhere. Raises ``AccountUnknown``, ``NotYours``."""
     with transaction.atomic():
         account = _account(account_id)
         _refuse(rules.refusal_to_disable(_rights(actor), _rights(account)))
         account.is_active = False
         account.save(update_fields=["is_active"])
+        void_consoles(account, utc_now())
         SessionStore.end_all_of(account.id)
         audit.note(actor.username, "user.disabled", account.username)
 
@@ -158,7 +160,7 @@ def enable(actor: Account, account_id: str) -> None:
 
 
 def reset_password(actor: Account, account_id: str) -> OneTimePassword:
-    """Give an account a one-time password and end its web sessions. Raises ``AccountUnknown``, ``NotYours``."""
+    """Give an account a one-time password and sign it out everywhere. Raises ``AccountUnknown``, ``NotYours``."""
     with transaction.atomic():
         account = _account(account_id)
         _refuse(rules.refusal_to_touch(_rights(actor), _rights(account)))
@@ -178,11 +180,31 @@ def reset_password_by_command(username: str) -> OneTimePassword:
         return _reset(account, "command line")
 
 
+def sign_out_elsewhere(account: Account, token: str) -> None:
+    """End every other web session than the one with this token, and every console but this browser's.
+
+    Raises ``ReadOnlyHere`` on a backup: consoles are the primary's.
+    """
+    with transaction.atomic():
+        void_consoles(account, utc_now())
+        SessionStore.end_others_of(account.pk, token)
+        audit.note(account.username, "user.signed-out-elsewhere", account.username)
+
+
+def note_password_changed(account: Account, token: str, remote: str) -> None:
+    """A person has set a new password: whoever else is signed in with the old one, in pages or consoles, is out."""
+    with transaction.atomic():
+        void_consoles(account, utc_now())
+        SessionStore.end_others_of(account.pk, token)
+        audit.note(account.username, "user.password-changed", account.username, {"from": remote})
+
+
 def _reset(account: Account, actor: str) -> OneTimePassword:
     password = _new_password()
     account.set_password(password)
     account.must_change_password = True
     account.save(update_fields=["password", "must_change_password"])
+    void_consoles(account, utc_now())
     SessionStore.end_all_of(account.id)
     audit.note(actor, "user.password-reset", account.username)
     return OneTimePassword(account.id, account.username, password)

@@ -12,12 +12,11 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from staffetta.site.accounts import service
 from staffetta.site.accounts.errors import AccountsError
 from staffetta.site.accounts.forms import NewAccountForm, RightsForm
-from staffetta.site.accounts.models import Account, WebSession
+from staffetta.site.accounts.models import Account
 from staffetta.site.accounts.permissions import LABELS, Allowed
 from staffetta.site.accounts.service import OneTimePassword
 from staffetta.site.accounts.sessions import SessionStore
 from staffetta.ui.signin.access import needs, signed_in
-from staffetta.ui.signin.sessions import token_hash
 
 
 @signed_in
@@ -25,8 +24,7 @@ from staffetta.ui.signin.sessions import token_hash
 def mine(request: HttpRequest) -> HttpResponse:
     """My account: name, what it may do, where it is signed in."""
     account = _person(request)
-    present = token_hash(request.session.session_key or "")
-    elsewhere = WebSession.objects.filter(account_id=account.pk).exclude(token_hash=present).count()
+    elsewhere = SessionStore.count_others_of(account.pk, request.session.session_key or "")
     shown = service.summary(account.pk)
     allowed = frozenset(Allowed) if shown.administrator else shown.allowed
     return render(
@@ -39,10 +37,8 @@ def mine(request: HttpRequest) -> HttpResponse:
 @signed_in
 @require_POST
 def sign_out_elsewhere(request: HttpRequest) -> HttpResponse:
-    """End every other web session of this account."""
-    account = _person(request)
-    present = token_hash(request.session.session_key or "")
-    SessionStore.sessions().filter(account_id=account.pk).exclude(token_hash=present).delete()
+    """End every other web session of this account, and every console but this browser's."""
+    service.sign_out_elsewhere(_person(request), request.session.session_key or "")
     messages.success(request, _("You are signed out everywhere else."))
     return HttpResponseRedirect(reverse("accounts:mine"))
 

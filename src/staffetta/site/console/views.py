@@ -15,6 +15,7 @@ from django.views.decorators.http import require_POST, require_safe
 from staffetta.site.accounts import credentials
 from staffetta.site.accounts.models import Account
 from staffetta.site.accounts.permissions import Allowed
+from staffetta.site.accounts.sessions import SessionStore
 from staffetta.site.console import words
 from staffetta.site.console.policy import new_nonce, policy_for_session
 from staffetta.site.data.identity import site_identity
@@ -79,9 +80,10 @@ def computers(request: HttpRequest) -> HttpResponse:
 @needs(Allowed.START_SESSIONS.full)
 @require_POST
 def credential(request: HttpRequest) -> JsonResponse:
-    """Give this browser's key what a console shows to come online, for as long as one of a terminal's console lasts."""
+    """Give this browser's key what a console shows to come online, while this web session goes on."""
     asked = wire_fields.read(Asked, read_object(request.body))
-    made = credentials.for_browser(_account(request), asked.public_key, request.META["REMOTE_ADDR"])
+    web = cast("SessionStore", request.session).for_consoles()
+    made = credentials.for_browser(_account(request), asked.public_key, request.META["REMOTE_ADDR"], web)
     return JsonResponse({"credential": made.token, "expires": made.expires}, headers={"Cache-Control": "no-store"})
 
 

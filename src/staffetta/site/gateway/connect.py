@@ -15,6 +15,7 @@ from staffetta.kernel.clock import format_time
 from staffetta.kernel.log import bound, get_logger
 from staffetta.site.accounts import service as accounts
 from staffetta.site.accounts.permissions import Allowed
+from staffetta.site.accounts.sign_ins import SignIn, signed_out
 from staffetta.site.data.database import in_database
 from staffetta.site.fleet import check_ins, updates
 from staffetta.site.fleet import service as fleet
@@ -35,6 +36,7 @@ from staffetta.site.support.service import SessionFacts
 from staffetta.wire import frames, messages, tickets
 from staffetta.wire.errors import CloseCode, NotProven
 from staffetta.wire.messages import ClientMode, EndName, SessionKind
+from staffetta.wire.signed import SIGNED_OUT
 from staffetta.wire.tickets import About
 
 _log = get_logger(__name__)
@@ -47,6 +49,7 @@ PASSIVE: Final = "passive"
 WAIT: Final = "wait"
 
 _KINDS: Final = frozenset(SessionKind)
+_SIGN_IN_AGAIN: Final = "This console was signed out; sign in again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +166,17 @@ class Connect:
         self._check_here()  # whether a rep may is for the primary to say
         if not await in_database(accounts.may, credential.rep, Allowed.START_SESSIONS):
             raise Turned(CloseCode.REFUSED, "may-not-start-sessions", "This account may not start sessions.")
+        sign_in = SignIn(credential.rep, credential.web, credential.made_at)
+        if await in_database(signed_out, {sign_in}, self._signer.now(), under_way=False):
+            raise Turned(CloseCode.REFUSED, SIGNED_OUT, _SIGN_IN_AGAIN)
         return PresentConsole(
-            credential.rep, credential.name, credential.key, hello.version, connection, frozenset(hello.capabilities)
+            credential.rep,
+            credential.name,
+            credential.key,
+            hello.version,
+            connection,
+            sign_in,
+            frozenset(hello.capabilities),
         )
 
     def _welcome(self, connection: Connection) -> None:
@@ -316,7 +328,7 @@ class Connect:
                 f"The Jump Client on {client.name} (version {client.version}) has no sessions of kind {request.kind!r} "
                 "yet; it needs an update.",
             )
-        opened = await in_database(support.open_session, console.rep, client.id, request.kind)
+        opened = await in_database(support.open_session, console.rep, client.id, request.kind, sign_in=console.sign_in)
         about = about_session(await in_database(support.session, opened.id))
         for_console = self._signer.ticket(opened.id, EndName.CONSOLE, console.public_key, about)
         self._invite(client, opened.id, request.kind, request.options, about)
@@ -332,7 +344,7 @@ class Connect:
     async def close_disallowed(self) -> None:
         """Close who may not be connected any more: revoked or deleted clients, reps who may not start sessions.
 
-        A client whose mode was changed is told.
+        So are consoles that are signed out. A client whose mode was changed is told.
         """
         clients = self._presence.clients
         modes = await in_database(check_ins.modes, {client.id for client in clients})
@@ -349,6 +361,12 @@ class Connect:
                     if console.rep == rep:
                         console.connection.say(messages.Refuse("may-not-start-sessions"))
                         console.connection.close(CloseCode.REFUSED, "may-not-start-sessions")
+        signed_in = {console.sign_in for console in consoles}
+        out = await in_database(signed_out, signed_in, self._signer.now(), under_way=False)
+        for console in consoles:
+            if console.sign_in in out:
+                console.connection.say(messages.Refuse(SIGNED_OUT, _SIGN_IN_AGAIN))
+                console.connection.close(CloseCode.REFUSED, SIGNED_OUT)
 
     async def _patience(self, client_id: str) -> float:
         """How long to wait for a client: the database says whether somebody holds it, or it restarts just now."""

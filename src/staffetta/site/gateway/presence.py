@@ -12,6 +12,7 @@ from django.db import transaction
 
 from staffetta.kernel.errors import StaffettaError
 from staffetta.kernel.log import get_logger
+from staffetta.site.accounts.sign_ins import SignIn
 from staffetta.site.data.database import in_database
 from staffetta.site.fleet import service as fleet
 from staffetta.site.gateway.connection import Connection
@@ -43,6 +44,7 @@ class PresentConsole:
     public_key: bytes
     version: str
     connection: Connection
+    sign_in: SignIn
     capabilities: frozenset[str] = frozenset()
 
 

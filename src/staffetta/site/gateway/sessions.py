@@ -18,6 +18,7 @@ from staffetta.kernel.clock import utc_now
 from staffetta.kernel.log import get_logger
 from staffetta.site.accounts import service as accounts
 from staffetta.site.accounts.permissions import Allowed
+from staffetta.site.accounts.sign_ins import signed_out
 from staffetta.site.data.database import in_database
 from staffetta.site.fleet import service as fleet
 from staffetta.site.gateway.connection import Connection
@@ -34,6 +35,7 @@ from staffetta.site.support.service import Attached, SessionFacts
 from staffetta.wire import messages
 from staffetta.wire.errors import CloseCode
 from staffetta.wire.messages import EndName
+from staffetta.wire.signed import SIGNED_OUT
 from staffetta.wire.tickets import About, Ticket
 
 _log = get_logger(__name__)
@@ -143,7 +145,7 @@ class Sessions:
         return len(served)
 
     async def end_what_is_over(self) -> None:
-        """End the sessions here that ended in the database, or whose client or rep may not go on."""
+        """End the sessions here that ended in the database, or whose client, rep or console may not go on."""
         for session, reason in (await in_database(_over, self.live)).items():
             if reason == CLIENT_REVOKED:
                 self._do(relay.Revoked(session, EndName.JUMP_CLIENT, reason))
@@ -252,6 +254,8 @@ def _let_in(ticket: Ticket, attach: messages.Attach, generation: str, at: dateti
             raise NotAllowed("client-revoked", "This Jump Client was revoked by an administrator.")
         if ticket.end is EndName.CONSOLE and not accounts.may(facts.rep_id, Allowed.START_SESSIONS):
             raise NotAllowed("may-not-start-sessions", "This account may not start sessions.")
+        if ticket.end is EndName.CONSOLE and signed_out({facts.sign_in}, at, under_way=True):
+            raise NotAllowed(SIGNED_OUT, "The console that opened this session was signed out.")
     return facts, support.note_attached(facts.id, ticket.end.value, attach.counter, generation, attach.version, at)
 
 
@@ -263,6 +267,8 @@ def _over(sessions: frozenset[str]) -> dict[str, str]:
     disabled = {rep for rep in {facts.rep_id for facts in real} if not accounts.may(rep, Allowed.START_SESSIONS)}
     over = {session: _end_reason(session) for session in sessions - going_on.keys()}
     over |= support.ended_elsewhere(going_on.keys())
+    out = signed_out({facts.sign_in for facts in real}, utc_now(), under_way=True)
+    over |= {facts.id: SIGNED_OUT for facts in real if facts.sign_in in out}
     over |= {facts.id: "rep-not-allowed" for facts in real if facts.rep_id in disabled}
     over |= {facts.id: CLIENT_REVOKED for facts in real if facts.client_id in revoked}
     return over

@@ -20,6 +20,7 @@ from staffetta.ui.sentences import say
 WORDS: Final[Mapping[str, Promise]] = {
     "user.signed-in": _("signed in"),
     "user.signed-out": _("signed out"),
+    "user.signed-out-elsewhere": _("signed out everywhere else as"),
     "user.console-opened": _("opened the console in a browser as"),
     "user.sign-in-failed": _("failed to sign in"),
     "user.password-changed": _("changed the password of"),

@@ -23,6 +23,10 @@ class LiveSession(models.Model):
     client_name = models.CharField(max_length=200)
     recorded = models.BooleanField()
     probe = models.BooleanField(default=False, db_default=False)
+    web = models.CharField(max_length=40, null=True)
+    """The web session of the browser whose console opened it, by the name that consoles know; null for a terminal's."""
+    signed_in_at = models.DateTimeField(null=True)
+    """When the credential was made by which that console came online."""
     opened_at = models.DateTimeField()
     silent_since = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True, db_index=True)

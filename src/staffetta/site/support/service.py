@@ -17,6 +17,7 @@ from staffetta.kernel.clock import format_time, utc_now
 from staffetta.site.accounts import service as accounts
 from staffetta.site.accounts.models import Account
 from staffetta.site.accounts.permissions import Allowed
+from staffetta.site.accounts.sign_ins import SignIn
 from staffetta.site.data import blobs, identity, records
 from staffetta.site.data.records import current_incarnation
 from staffetta.site.fleet import presence
@@ -48,7 +49,10 @@ class SessionOpened:
 
 @dataclass(frozen=True, slots=True)
 class SessionFacts:
-    """A session's present state. ``counters`` holds the highest counter seen of each end that has attached."""
+    """A session's present state. ``counters`` holds the highest counter seen of each end that has attached.
+
+    ``sign_in`` is by what the console came online that opened it; unknown, it is taken for as old as the session.
+    """
 
     id: str
     kind: str
@@ -62,6 +66,7 @@ class SessionFacts:
     ended_at: datetime | None
     end_reason: str
     counters: Mapping[str, int]
+    sign_in: SignIn
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +80,15 @@ class Attached:
 
 
 def open_session(
-    rep_id: str, client_id: str, kind: str, *, recorded: bool = True, probe: bool = False
+    rep_id: str,
+    client_id: str,
+    kind: str,
+    *,
+    recorded: bool = True,
+    probe: bool = False,
+    sign_in: SignIn | None = None,
 ) -> SessionOpened:
-    """Open a session of a rep with a client. Raises ``SessionRefused``.
+    """Open a session of a rep with a client; ``sign_in`` is by what the console came online. Raises ``SessionRefused``.
 
     A probe (of a new generation that proves itself) needs neither account nor client and leaves no report. A session
     in which files are moved is never recorded: their bytes stay with the ends.
@@ -94,6 +105,8 @@ def open_session(
             client_name=client_name,
             recorded=recorded,
             probe=probe,
+            web=(sign_in.web or None) if sign_in else None,
+            signed_in_at=sign_in.at if sign_in else None,
             opened_at=now,
         )
         _tell(
@@ -358,4 +371,5 @@ def _facts(row: LiveSession) -> SessionFacts:
         row.ended_at,
         row.end_reason,
         {end.end: end.counter for end in row.ends.all()},
+        SignIn(row.rep_id, row.web or "", row.signed_in_at or row.opened_at),
     )

@@ -76,7 +76,32 @@ class HashedSessionStore(SessionBase):
     @classmethod
     def end_all_of(cls, account_id: str) -> int:
         """End every session of one account; returns how many there were."""
-        return cls.sessions().filter(account_id=account_id).delete()[0]
+        return cls._end(cls._going_on().filter(account_id=account_id))
+
+    @classmethod
+    def end_others_of(cls, account_id: str, token: str) -> int:
+        """End every session of one account but the one with this token; returns how many there were."""
+        return cls._end(cls._going_on().filter(account_id=account_id).exclude(token_hash=token_hash(token)))
+
+    @classmethod
+    def count_others_of(cls, account_id: str, token: str) -> int:
+        """How many sessions ``end_others_of`` would end that are not over by themselves."""
+        others = cls._going_on().filter(account_id=account_id, expires_at__gt=timezone.now())
+        return others.exclude(token_hash=token_hash(token)).count()
+
+    @classmethod
+    def _going_on(cls) -> models.QuerySet[HashedSession]:
+        """The rows of sessions that nobody has ended. A face that keeps ended ones leaves them out here."""
+        return cls.sessions().all()
+
+    @classmethod
+    def _end(cls, rows: models.QuerySet[HashedSession]) -> int:
+        """End the sessions of these rows; returns how many there were."""
+        return rows.delete()[0]
+
+    def _columns(self, data: dict[str, Any]) -> dict[str, Any]:
+        """What a face's own columns hold of a session's data."""
+        return {}
 
     def encode(self, session_dict: dict[str, Any]) -> str:
         """The stored form: JSON, not signed by this machine's secret key, so that a replicated row is good there."""
@@ -92,7 +117,7 @@ class HashedSessionStore(SessionBase):
     def load(self) -> dict[str, Any]:
         """What the session holds; an unknown or expired token is dropped, so that the next save draws a new one."""
         now = timezone.now()
-        row = self.sessions().filter(token_hash=token_hash(self.session_key or ""), expires_at__gt=now).first()
+        row = self._going_on().filter(token_hash=token_hash(self.session_key or ""), expires_at__gt=now).first()
         if row is None:
             self._session_key = None
             return {}
@@ -126,6 +151,7 @@ class HashedSessionStore(SessionBase):
             "account_id": data.get(SESSION_KEY),
             "started_at": started_at,
             "expires_at": self._expiry(started_at, now),
+            **self._columns(data),
         }
         key = token_hash(self.session_key)
         if must_create:
@@ -134,7 +160,7 @@ class HashedSessionStore(SessionBase):
                     self.sessions().create(token_hash=key, **fields)
             except IntegrityError:
                 raise CreateError from None
-        elif not self.sessions().filter(token_hash=key).update(**fields):
+        elif not self._going_on().filter(token_hash=key).update(**fields):
             raise UpdateError
         self._started_at = started_at
 
@@ -142,7 +168,7 @@ class HashedSessionStore(SessionBase):
         """End a session: this one, or the one with the given token."""
         token = session_key or self.session_key
         if token is not None:
-            self.sessions().filter(token_hash=token_hash(token)).delete()
+            self._end(self._going_on().filter(token_hash=token_hash(token)))
 
     def get_expiry_age(self, **kwargs: Any) -> int:
         """Seconds until the session ends if it is not used again."""

@@ -15,7 +15,7 @@ const TELL_AFTER = 1000; // milliseconds: a shorter pause is shown, not announce
 const LEFT = "left by the rep";
 const SIGNED_OUT = "the rep signed out";
 const REASONS = new Map([
-  [LEFT, "by-rep"], [SIGNED_OUT, "signed-out"],
+  [LEFT, "by-rep"], [SIGNED_OUT, "signed-out"], ["signed-out", "signed-out-elsewhere"],
   ...["exit", "positions-lost", "rep-not-allowed", "client-revoked"].map((reason) => [reason, reason]),
 ]);
 
@@ -67,11 +67,15 @@ class Page {
     const carrier = await this.carry(null);
     const { rep, credential, csrf, client } = page.dataset;
     let opened, account;
-    try {
-      account = await credentialFor(rep, credential, csrf);
-      opened = await openSession(this.about, account, client, this.kind, carrier.options());
-    } catch (error) {
-      return this.notBegun(error, rep);
+    for (let again = true; !opened; again = false) {
+      try {
+        account = await credentialFor(rep, credential, csrf);
+        opened = await openSession(this.about, account, client, this.kind, carrier.options());
+      } catch (error) {
+        // The credential of a sign-in that is over; whoever has signed in since gets another.
+        if (!again || error.code !== "signed-out") return this.notBegun(error, rep);
+        await forgetCredential(rep);
+      }
     }
     this.session = opened.session;
     const opening = claimsOf(opened.ticket).about?.opened;
@@ -89,6 +93,7 @@ class Page {
     }
     if (error instanceof Refused) {
       if (error.code === "not-proven") await forgetCredential(rep);
+      if (error.code === "signed-out") return this.trouble(words["sign-in"], true);
       return this.trouble(say(error.message), true);
     }
     console.warn(error);
@@ -235,7 +240,8 @@ class Page {
     this.carrier.stopped();
     Tab.forget(this.session);
     this.status("ended", words.ended);
-    const known = code === 4403 || code === 4401 ? words.refused : words[REASONS.get(reason)] ?? say(reason);
+    const refused = code === 4403 || code === 4401 ? words.refused : say(reason);
+    const known = words[REASONS.get(reason)] ?? refused;
     part("over-words").textContent = words.over + (this.carrier.ending?.(reason) ?? known);
     part("over").hidden = false;
     part("tools").hidden = true;

@@ -1,0 +1,63 @@
+"""Which consoles are signed out: a browser's with its web session, a terminal's when its account says so.
+
+- A browser's console holds as long as its web session, whatever token that has. An hour without a page signs it out
+  for a new session; one that is under way counts as use, so that only an end of the web session ends it, or its limit.
+- A web session that this appliance has never heard of may not have come by data-sync yet. Its consoles hold, and those
+  of a terminal too, until the account says that all consoles from before are signed out.
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from staffetta.site.accounts.models import Account, WebSession
+from staffetta.ui.signin.sessions import ABSOLUTE_LIMIT
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """By what a console came online: the rep's credential, made ``at`` a time for the web session ``web`` or none."""
+
+    rep: str
+    web: str
+    at: datetime
+
+
+def void_consoles(account: Account, now: datetime) -> None:
+    """Sign out every console of an account but those of its web sessions that go on. Raises ``ReadOnlyHere``."""
+    account.consoles_since = now
+    account.save(update_fields=["consoles_since"])
+
+
+def signed_out(consoles: Collection[SignIn], now: datetime, *, under_way: bool) -> frozenset[SignIn]:
+    """Return which of these are signed out; ``under_way``: it is their sessions that are asked about.
+
+    However many they are, it costs two queries.
+    """
+    if not consoles:
+        return frozenset()
+    since = dict(
+        Account.objects.filter(pk__in={one.rep for one in consoles}, consoles_since__isnull=False).values_list(
+            "pk", "consoles_since"
+        )
+    )
+    known: dict[str, list[WebSession]] = {}
+    named = {one.web for one in consoles if one.web}
+    for row in WebSession.objects.filter(console__in=named).defer("data") if named else ():
+        known.setdefault(row.console or "", []).append(row)
+    return frozenset(
+        one for one in consoles if not _holds(one, since.get(one.rep), known.get(one.web, ()), now, under_way)
+    )
+
+
+def _holds(
+    console: SignIn, since: datetime | None, known: Iterable[WebSession], now: datetime, under_way: bool
+) -> bool:
+    """Pure. There are several rows of a web session when its token was drawn anew."""
+    rows = tuple(known)
+    if not rows:
+        return since is None or console.at > since
+    return any(
+        row.ended_at is None and now < (row.started_at + ABSOLUTE_LIMIT if under_way else row.expires_at)
+        for row in rows
+    )

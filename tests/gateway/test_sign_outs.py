@@ -1,0 +1,174 @@
+"""Consoles that are signed out, at the gateway: refused, closed within seconds, their sessions ended."""
+
+import time
+from dataclasses import dataclass
+
+import pytest
+from django.contrib.auth import SESSION_KEY
+
+from gateway.world import PASSWORD, Enrolled, Rep, WebSocketEnd, World, new_key, until_true
+from staffetta.kernel.ids import new_id
+from staffetta.site.accounts import credentials
+from staffetta.site.accounts import service as accounts
+from staffetta.site.accounts.models import Account
+from staffetta.site.accounts.sessions import SessionStore
+from staffetta.site.data.database import in_database
+from staffetta.site.support.models import SessionReport
+from staffetta.wire import frames, messages, tickets
+from staffetta.wire.errors import CloseCode
+
+pytestmark = pytest.mark.req("S1", "S12")
+
+WITHIN = 5.0
+"""Seconds in which who is signed out must be out, as for a client that is revoked."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnderWay:
+    """A session that both ends have joined."""
+
+    id: str
+    client: Enrolled
+    at_console: WebSocketEnd
+    at_client: WebSocketEnd
+
+    async def goes_on(self) -> bool:
+        """Whether what the console sends reaches the computer."""
+        await self.at_console.websocket.send_bytes(frames.encode(frames.Data(1, 0, 0, b"x")))
+        return (await self.at_client.hear_data()).payload == b"x"
+
+
+def _browser(account_id: str) -> tuple[str, Rep]:
+    """The token of a new web session, and a console of its browser."""
+    store = SessionStore()
+    store.create()
+    store[SESSION_KEY] = account_id
+    web = store.for_consoles()
+    store.save()
+    key = new_key()
+    account = Account.objects.get(pk=account_id)
+    made = credentials.for_browser(account, key.public, "192.0.2.7", web)
+    return str(store.session_key), Rep(account_id, account.username, key, made.token)
+
+
+async def under_way(world: World, rep: Rep) -> UnderWay:
+    """Open a session of this console, and have both ends join."""
+    client = await world.enrolled(f"computer {new_id()}")
+    at_client, at_console = await world.online(client, "shell"), await world.console(rep)
+    await at_console.say(messages.Open(1, client.id, "shell"))
+    invite, opened = await at_client.hear(), await at_console.hear()
+    assert isinstance(invite, messages.Invite) and isinstance(opened, messages.Opened)
+    client_end = await world.attach(invite.ticket, 1, client.key)
+    assert isinstance(await client_end.hear(), messages.Attached)
+    console_end = await world.attach(opened.ticket, 1, rep.key)
+    assert isinstance(await console_end.hear(), messages.Attached)
+    await at_console.close()
+    return UnderWay(opened.session, client, console_end, client_end)
+
+
+async def refused(world: World, rep: Rep) -> str:
+    """With which word a console is turned away; "" if it is welcomed."""
+    end = await world.dial("/client/connect")
+    await end.say(tickets.make_console_hello(rep.credential, end.nonce, end.leaf, rep.key, "1.0.0"))
+    answer = await end.hear()
+    if isinstance(answer, messages.Refuse):
+        assert (await end.close_code(), end.close_reason) == (CloseCode.REFUSED, answer.code)
+        return answer.code
+    assert isinstance(answer, messages.Welcome)
+    await end.close()
+    return ""
+
+
+async def ended_with(session: UnderWay) -> str:
+    """Why the site has ended a session: both ends are told, and the report shows it."""
+    for end in (session.at_console, session.at_client):
+        while not isinstance(said := await end.hear(), messages.Ended):
+            assert isinstance(said, messages.Peer)
+        assert await end.close_code() == CloseCode.ENDED
+
+    async def reported() -> bool:
+        return await in_database(SessionReport.objects.filter(pk=session.id, ended_at__isnull=False).exists)
+
+    await until_true(reported)
+    reason: str = (await in_database(SessionReport.objects.get, pk=session.id)).end_reason
+    assert reason == said.reason
+    return reason
+
+
+async def test_signing_out_elsewhere_ends_other_consoles_and_leaves_this_one(world: World) -> None:
+    await world.gateway()
+    terminal = await world.rep()
+    token, here = await in_database(_browser, terminal.id)
+    _, there = await in_database(_browser, terminal.id)
+    sessions = {rep: await under_way(world, rep) for rep in (terminal, here, there)}
+    waiting = [await world.console(rep) for rep in (terminal, there)]
+    account = await in_database(Account.objects.get, pk=terminal.id)
+    began = time.monotonic()
+    await in_database(accounts.sign_out_elsewhere, account, token)
+    for end in waiting:
+        refuse = await end.hear()
+        assert isinstance(refuse, messages.Refuse) and refuse.code == "signed-out" and "sign in again" in refuse.reason
+        assert await end.close_code() == CloseCode.REFUSED
+    assert [await ended_with(sessions[rep]) for rep in (terminal, there)] == ["signed-out"] * 2
+    assert time.monotonic() - began < WITHIN
+    assert await sessions[here].goes_on()
+    assert [await refused(world, rep) for rep in (terminal, there, here)] == ["signed-out", "signed-out", ""]
+
+
+async def test_who_is_signed_out_does_not_come_back_into_a_session(world: World) -> None:
+    """Also before the gateway has looked whether it may go on."""
+    world.settings(recheck_seconds=600.0)
+    await world.gateway()
+    rep = await world.rep()
+    session = await under_way(world, rep)
+    assert await session.goes_on()
+    account = await in_database(Account.objects.get, pk=rep.id)
+    await in_database(accounts.sign_out_elsewhere, account, "")
+    ticket = world.signer.ticket(session.id, messages.EndName.CONSOLE, rep.key.public, None)
+    again = await world.attach(ticket, 2, rep.key)
+    assert (await again.close_code(), again.close_reason) == (CloseCode.REFUSED, "signed-out")
+
+
+async def test_a_session_opened_while_the_gateway_has_not_looked_yet_ends_too(world: World) -> None:
+    world.settings(recheck_seconds=1.0)
+    await world.gateway()
+    rep = await world.rep()
+    at_console = await world.console(rep)
+    client = await world.enrolled()
+    at_client = await world.online(client, "shell")
+    account = await in_database(Account.objects.get, pk=rep.id)
+    await in_database(accounts.sign_out_elsewhere, account, "")
+    await at_console.say(messages.Open(1, client.id, "shell"))
+    invite = await at_client.hear()
+    assert isinstance(invite, messages.Invite), "it was quicker than the gateway's look"
+    end = await world.attach(invite.ticket, 1, client.key)
+    assert isinstance(await end.hear(), messages.Attached)
+    said = await end.hear()
+    assert isinstance(said, messages.Ended) and said.reason == "signed-out"
+
+
+async def test_a_terminal_that_signs_in_again_is_in(world: World) -> None:
+    await world.gateway()
+    rep = await world.rep()
+    account = await in_database(Account.objects.get, pk=rep.id)
+    await in_database(accounts.sign_out_elsewhere, account, "")
+    assert await refused(world, rep) == "signed-out"
+    signed_in = await in_database(accounts.authenticate_console, rep.username, PASSWORD, "192.0.2.7")
+    fresh = world.signer.credential(signed_in.id, signed_in.name, rep.key.public)
+    assert await refused(world, Rep(rep.id, rep.username, rep.key, fresh)) == ""
+
+
+async def test_a_web_session_that_has_not_come_by_data_sync_keeps_its_console(world: World) -> None:
+    """Right after a swing: the other appliance died in the second in which somebody had signed in there."""
+    await world.gateway()
+    terminal = await world.rep()
+    _, rep = await in_database(_browser, terminal.id)
+    await in_database(_forget, terminal.id)
+    session = await under_way(world, rep)
+    gateway = world.gateways[0]
+    await gateway._sessions.end_what_is_over()
+    assert await session.goes_on()
+
+
+def _forget(account_id: str) -> None:
+    SessionStore.sessions().filter(account_id=account_id).delete()
