@@ -57,6 +57,22 @@ def test_basics_shows_what_runs_here(pages: Client, control: ControlServer) -> N
     assert "http://127.0.10.9:8080" in page
 
 
+@pytest.mark.req("U8", "H3")
+def test_an_appliance_without_a_site_says_what_to_do_first(pages: Client, control: ControlServer) -> None:
+    def states() -> list[tuple[str, str]]:
+        return re.findall(r'data-step="(.*?)" data-state="(.*?)"', text_of(pages.get("/appliance/")))
+
+    assert states() == []
+    control.status = replace(control.status, site_version=None)
+    begun, rest = [("password", "done")], [("site", "later"), ("sign-in", "later")]
+    assert states() == [*begun, ("check", "running"), ("eula", "later"), *rest]
+    pages.post(reverse("check"))
+    assert states() == [*begun, ("check", "done"), ("eula", "running"), *rest]
+    assert control.eula is not None
+    pages.post(reverse("accept-eula"), {"sha256": control.eula.sha256, "accept": "on"})
+    assert states() == [*begun, ("check", "done"), ("eula", "done"), ("site", "running"), ("sign-in", "later")]
+
+
 @pytest.mark.req("U8")
 def test_the_licence_agreement_comes_before_the_first_install(pages: Client, control: ControlServer) -> None:
     assert control.eula is not None

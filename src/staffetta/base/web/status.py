@@ -8,7 +8,9 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from staffetta.base.web.answers import appliance_control
+from staffetta.base.web.first_steps import first_steps
 from staffetta.base.web.settings import DESCRIPTION
+from staffetta.base.web.updates import eula_of
 from staffetta.ui.signin.access import signed_in
 
 
@@ -18,11 +20,13 @@ def basics(request: HttpRequest) -> HttpResponse:
     """The first page of `/appliance`."""
     with appliance_control() as appliance:
         status = appliance.status()
+        steps = () if status.site_version is not None else first_steps(status, appliance.updates(), eula_of(appliance))
     return render(
         request,
         "appliance/basics.html",
         {
             "status": status,
+            "steps": steps,
             "addresses": DESCRIPTION.addresses if DESCRIPTION else (),
             "uptime": timedelta(seconds=time.clock_gettime(time.CLOCK_BOOTTIME)),
         },

@@ -28,7 +28,7 @@ def updates(request: HttpRequest) -> HttpResponse:
             "status": status,
             "updates": found,
             "stops": stops(status, found, next((job for job in jobs if job.id == status.job), None)),
-            "eula": _eula(appliance),
+            "eula": eula_of(appliance),
             "jobs": jobs[:HISTORY],
         }
     return render(request, "appliance/updates.html", context)
@@ -96,7 +96,8 @@ def install_file(request: HttpRequest) -> HttpResponse:
     return redirect("job", job=job)
 
 
-def _eula(appliance: ApplianceControl) -> Eula | None:
+def eula_of(appliance: ApplianceControl) -> Eula | None:
+    """The licence agreement of what is on offer; None while nothing is."""
     try:
         return appliance.eula()
     except ApplianceRefused as refused:

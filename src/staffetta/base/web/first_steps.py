@@ -1,0 +1,65 @@
+"""What an administrator does first on an appliance without a site, and how far that is; pure."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from staffetta.control.appliance import ApplianceStatus, Eula, Updates
+
+
+class StepState(StrEnum):
+    """Whether a step is behind the administrator, is the next one, or comes later."""
+
+    DONE = "done"
+    NEXT = "next"
+    LATER = "later"
+
+
+@dataclass(frozen=True, slots=True)
+class FirstStep:
+    """One step: what to do, why or how, and the name of the page where it is done."""
+
+    name: str
+    state: StepState
+    label: str | Promise
+    more: str | Promise
+    page: str | None = None
+
+
+_STEPS = (
+    ("password", _("Set a password of your own"), _("Done at the first sign-in."), None),
+    (
+        "check",
+        _("Check for updates"),
+        _("Where no update server can be reached, upload a bundle there under Manual installation."),
+        "updates",
+    ),
+    ("eula", _("Accept the licence agreement"), _("It comes with what is on offer."), "updates"),
+    ("site", _("Install the site"), _("It takes about a minute, and you see each step."), "updates"),
+    (
+        "sign-in",
+        _("Open the site and sign in"),
+        _(
+            "The site has accounts of its own. Sign in there at once as admin with the password “password”: until you "
+            "have, anybody who reaches it may be first."
+        ),
+        None,
+    ),
+)
+
+
+def first_steps(status: ApplianceStatus, updates: Updates, eula: Eula | None) -> tuple[FirstStep, ...]:
+    """The steps, of which exactly one is next; none where there is a site already."""
+    if status.site_version is not None:
+        return ()
+    accepted = eula is not None and eula.accepted
+    done = {"password": True, "check": accepted or bool(updates.offers), "eula": accepted}
+    found, ahead = [], False
+    for name, label, more, page in _STEPS:
+        behind = not ahead and done.get(name, False)
+        state = StepState.DONE if behind else StepState.LATER if ahead else StepState.NEXT
+        ahead = ahead or not behind
+        found.append(FirstStep(name, state, label, more, page))
+    return tuple(found)
