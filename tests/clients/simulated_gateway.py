@@ -217,6 +217,8 @@ class Gateway:
         self._deaf: set[int] = set()
         self.points_until = 0.0
         """Until then (monotonic) it is no primary, and points those who prove themselves at itself: nobody is."""
+        self.updates_refused = 0
+        """So many update questions more get no answer."""
         self.connections = 0
         self._certificate = certificate
         self._relay = relays.Relay(generation, version, 1)
@@ -358,6 +360,9 @@ class Gateway:
     async def _update(self, request: web.Request) -> web.Response:
         question = enrolment.from_body(enrolment.UpdateQuestion, await request.read())
         self.site.updates_asked.append(question)
+        if self.updates_refused > 0:
+            self.updates_refused -= 1
+            raise web.HTTPServiceUnavailable
         answer = (
             enrolment.UpdateAnswer(self.version, enrolment.UpdateAction.UPDATE, reason="newer")
             if self.site.answer_update is None

@@ -160,3 +160,8 @@ def test_what_the_site_is_told() -> None:
 def test_steps_of_a_newer_version_change_nothing() -> None:
     entries = [{"step": "flip", "version": NEW, "previous": OLD, "at": ""}, {"step": "newer", "version": "9"}, {}]
     assert plan.read(entries) == plan.read(entries[:1])
+
+
+def test_what_fails_is_tried_again_later_each_time_but_within_five_minutes() -> None:
+    waits = [plan.retry_after(failures) for failures in (1, 2, 3, 5, 6, 1000)]
+    assert waits == [10.0, 20.0, 40.0, 160.0, 300.0, 300.0]

@@ -90,6 +90,13 @@ def test_it_stays_while_it_is_told_to(site: Site, vendor: Vendor, computer: Upda
     computer.wait_told("the new version", lambda version, _: version == NEW)
 
 
+def test_a_question_without_an_answer_is_asked_again_soon(gateway: Gateway, vendor: Vendor, computer: Updated) -> None:
+    gateway.updates_refused = 1
+    vendor.hands_out(NEW)
+    computer.start()
+    computer.wait_told("the new version", lambda version, _: version == NEW, seconds=40)
+
+
 @pytest.mark.req("S1")
 def test_sessions_go_on_and_the_restart_waits_for_their_end(
     site: Site, gateway: Gateway, world: World, vendor: Vendor, computer: Updated

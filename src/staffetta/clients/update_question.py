@@ -6,7 +6,6 @@ from staffetta.wire.enrolment import UpdateAnswer, UpdateQuestion, from_body, to
 from staffetta.wire.errors import FrameError
 
 UPDATE_PATH = "/client/update"
-RETRY_SECONDS = 300.0
 
 
 async def ask(network: Network, question: UpdateQuestion) -> UpdateAnswer:

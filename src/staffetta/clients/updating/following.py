@@ -17,7 +17,7 @@ from packaging.version import InvalidVersion, Version
 from staffetta.clients.errors import ClientError
 from staffetta.clients.installed import UPDATE_FILE, InstalledClient, platform_facts
 from staffetta.clients.runtime.network import Network
-from staffetta.clients.update_question import RETRY_SECONDS, ask
+from staffetta.clients.update_question import ask
 from staffetta.clients.updating import fetching, plan
 from staffetta.clients.updating.fetching import VersionRefused
 from staffetta.clients.updating.plan import question_after
@@ -64,6 +64,7 @@ class Follower:
         self._site_version: str | None = None
         self._waiting = ""
         self._between_questions = False
+        self._failures = 0
         self.checks_in = client.mode is ClientMode.PASSIVE
         """Whether the client is a passive one."""
         self.leaving = False
@@ -145,19 +146,21 @@ class Follower:
     async def _round(self, jitter: Callable[[], float]) -> float:
         """Ask, follow the answer as far as it goes now, and return after how many seconds to ask again."""
         try:
-            return await self._ask_and_follow(jitter)
+            wait = await self._ask_and_follow(jitter)
         except OSError as error:
             self.leaving = False
             _log.error("the update cannot go on", extra={"why": str(error)})
-            return RETRY_SECONDS
+        except ClientError as error:
+            _log.warning("the site does not answer, or its new version is not here yet", extra={"why": error.message})
+        else:
+            self._failures = 0
+            return wait
+        self._failures += 1
+        return plan.retry_after(self._failures)
 
     async def _ask_and_follow(self, jitter: Callable[[], float]) -> float:
-        """The same; raises OSError when the disk takes nothing."""
-        try:
-            answer = await ask(self._network, self._question())
-        except ClientError as error:
-            _log.warning("the update question was not answered", extra={"why": error.message})
-            return RETRY_SECONDS
+        """The same; raises ClientError when the site does not answer in full, OSError when the disk takes nothing."""
+        answer = await ask(self._network, self._question())
         self._write_down(answer)
         if self._updates is None or not self._wanted(answer):
             return float(answer.retry_seconds)
@@ -167,9 +170,6 @@ class Follower:
             self._updates.note("failed", answer.version, why=error.message)
             self._tell()
             return float(answer.retry_seconds)
-        except ClientError as error:
-            _log.warning("the new version is not here yet", extra={"why": error.message})
-            return RETRY_SECONDS
         if self._busy():
             self._waiting = answer.version
             _log.info("update: waiting for sessions to end", extra={"version": answer.version})

@@ -25,6 +25,9 @@ MOST_STARTS: Final = 3
 NOT_AGAIN_FOR: Final = timedelta(days=1)
 ENTRIES_KEPT: Final = 400
 """A longer journal is begun anew when nothing is under way."""
+RETRY_SECONDS: Final = 10.0
+LONGEST_RETRY_SECONDS: Final = 300.0
+"""A question without an answer is asked again after the first, and after twice as long each time, up to the second."""
 TURN_SECONDS: Final = 3600.0
 """A site that asks to be asked again sooner than this has no place for an update just now: a turn is waited for."""
 
@@ -162,6 +165,11 @@ def details(progress: Progress, running: str, waiting: str) -> dict[str, str]:
             "update_failed_why": failed.why[:500],
         }
     return told
+
+
+def retry_after(failures: int) -> float:
+    """Return in how many seconds to try again what has failed so often in a row (at least once)."""
+    return min(RETRY_SECONDS * 2.0 ** min(failures - 1, 16), LONGEST_RETRY_SECONDS)
 
 
 def question_after(retry: float, every: float) -> float:

@@ -29,6 +29,13 @@ class SharedAddressSwing:
         states = (state_of(self.a), state_of(self.b))
         if states == (HELD, RELEASED):
             return Seen(True, f"{self.a.host} holds the shared address.")
+        if set(states) <= {HELD, RELEASED}:
+            return Seen(
+                False,
+                f"It is {states[0]} on {self.a.host} and {states[1]} on {self.b.host}: it follows the roles within "
+                "a quarter of a minute.",
+                passing=True,
+            )
         return Seen(False, f"It is {states[0]} on {self.a.host} and {states[1]} on {self.b.host}.")
 
     def before(self, term: int) -> tuple[Do, ...]:

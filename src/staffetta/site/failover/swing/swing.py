@@ -16,10 +16,14 @@ from staffetta.site.failover.job_states import Side
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Whether it is as it should be, and the sentence that says so, or says what is wrong."""
+    """Whether it is as it should be, and the sentence that says so, or says what is wrong.
+
+    ``passing``: what is wrong ends by itself in a moment.
+    """
 
     ok: bool
     sentence: str
+    passing: bool = False
 
 
 class Swing(Protocol):
