@@ -10,10 +10,13 @@ import signal
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
+from playwright.sync_api import sync_playwright
 
+from browser.conftest import CHROMIUM, FLAGS, Window
 from staffetta.lab.appliance import SITE_PORT
 from staffetta.lab.asynchronous import Asynchronous
 from staffetta.lab.pair import Member
@@ -128,6 +131,36 @@ def test_the_old_primary_comes_back_as_the_backup_and_what_it_alone_had_is_joine
         assert work.recording(life.admin, account["typed"]) == "complete"
     wait_until("A to have released the shared address", lambda: a.shared_address() == "released", 60)
     assert_only_b(life)
+
+
+@pytest.mark.browser
+@pytest.mark.req("F4", "S1")
+def test_a_session_in_a_browser_goes_with_the_traffic_and_back(life: Life) -> None:
+    a, b = life.pair
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        window = Window(browser.new_context(ignore_https_errors=True).new_page(), life.pair.url)
+        page = window.page
+        window.sign_in("/login", "rita", life.technician.password)
+        window.go("Remote computers")
+        page.get_by_role("row").filter(has_text="computer-1").get_by_role("link", name="Start session").click()
+        page.locator("#status[data-state=connected]").wait_for()
+        rows = page.locator(".xterm-rows")
+
+        def shown(text: str) -> bool:
+            return text in rows.inner_text().replace("\u00a0", " ")
+
+        for taker, giver in ((a, b), (b, a)):
+            page.keyboard.type(f"echo to {taker.side}: half of it")
+            taker.failover("become-primary", "--yes")
+            page.keyboard.type(" and the re''st\n")
+            wait_until("the answer", partial(shown, f"to {taker.side}: half of it and the rest"), 60)
+            page.locator("#status[data-state=connected]").wait_for()
+            wait_until("the giver to be the backup", lambda giver=giver: role(giver) == "backup", 60)  # type: ignore[misc]
+        window.open("/login/status/information")
+        page.get_by_role("heading", name="Information").wait_for()
+        browser.close()
+    wait_until("A to have released the shared address", lambda: a.shared_address() == "released", 60)
 
 
 @pytest.mark.req("F1", "F5", "F11")

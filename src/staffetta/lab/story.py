@@ -269,4 +269,6 @@ class Story(ABC):
 
 
 def _on_newer(admin: SiteAdministrator) -> int:
-    return sum(one["version"] == NEW and one["online"] for one in admin.fleet()["clients"])
+    """How many have come with the newer version; a passive client has gone again by now."""
+    clients = admin.fleet()["clients"]
+    return sum(one["version"] == NEW and (one["online"] or one.get("mode") == "passive") for one in clients)
