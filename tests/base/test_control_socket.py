@@ -13,10 +13,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
 from click.testing import CliRunner, Result
 
 from staffetta.base.certificates.service import CertificateService
 from staffetta.base.metrics.access import MetricsTokens
+from staffetta.base.metrics.service import MetricsService
 from staffetta.base.pairing.service import Pairing
 from staffetta.base.service.audit import KEPT, LARGEST, AuditLog, Peer
 from staffetta.base.service.control import ControlServer
@@ -27,6 +30,8 @@ from staffetta.control.appliance import ApplianceControl, ApplianceRefused, Even
 from staffetta.control.appliance import Certificate as Shown
 from staffetta.control.measures import FleetMeasures, PairMeasures, PauseMeasures, SiteMeasures
 from staffetta.control.paths import ApplianceDescription
+from staffetta.front.certificates import CertificateStore
+from staffetta.front.door import Door
 from staffetta.kernel.clock import utc_now
 from staffetta.kernel.errors import Damaged, Unavailable
 from staffetta.packages import Kind
@@ -70,6 +75,7 @@ class Office:
         certificates.ensure()
         self.pairing = Pairing.of(paths, DESCRIPTION, self.machine, status, installs, self.updates)
         tokens = MetricsTokens(paths.base / "metrics.json", "https://192.0.2.1:8443/metrics")
+        self.metrics = MetricsService(paths, tokens, status, installs, self.updates, certificates)
         audit = AuditLog.of(paths.base)
         self.server = ControlServer(status, installs, self.updates, certificates, self.pairing, tokens, audit)
         await self.server.accept_on([self.listener])
@@ -316,6 +322,29 @@ async def test_metrics_are_off_until_a_command_makes_a_token(office: Office) -> 
     assert token not in str(office.audit())
     await asyncio.to_thread(run, "metrics", "disable")
     assert kept.permits(token) is None
+
+
+@pytest.mark.req("U11")
+async def test_metrics_are_answered_to_the_token_alone(office: Office) -> None:
+    app = web.Application()
+    app.router.add_get("/metrics", office.metrics.handle)
+    door = Door(app, CertificateStore(office.machine.paths.certificates / "appliance.pem"))
+    office.metrics.door = door
+    async with TestClient(TestServer(app)) as client:
+        assert (await client.get("/metrics")).status == 404
+        token = office.metrics.tokens.make("ann", utc_now())
+        for header in ({}, {"Authorization": f"Basic {token}"}, {"Authorization": f"Bearer {token}x"}):
+            refused = await client.get("/metrics", headers=header)
+            assert (refused.status, refused.headers["WWW-Authenticate"]) == (401, 'Bearer realm="metrics"')
+        answer = await client.get("/metrics", headers={"Authorization": f"Bearer {token}"})
+        text = await answer.text()
+        assert (answer.status, answer.headers["Cache-Control"]) == (200, "no-store")
+        assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+        assert 'staffetta_program_up{program="site"} 1.0' in text
+        assert 'staffetta_http_requests_total{code="4xx",program="base"} 4.0' in text
+        assert "staffetta_site_answers 0.0" in text
+        office.metrics.tokens.withdraw()
+        assert (await client.get("/metrics", headers={"Authorization": f"Bearer {token}"})).status == 404
 
 
 async def test_base_hands_on_what_the_site_counts_or_that_it_says_nothing(office: Office) -> None:
