@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 import click
 
 from staffetta.cli.installed_site import hand_on
-from staffetta.cli.options import appliance_option, yes_option
-from staffetta.cli.site_process import person_at_terminal, set_up_site, working_as
+from staffetta.cli.options import appliance_option, person_at_terminal, yes_option
+from staffetta.cli.site_process import set_up_site, working_as
 from staffetta.kernel.clock import format_time
 from staffetta.kernel.errors import InvalidInput, NotFound
 from staffetta.kernel.files import appearing_whole

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from staffetta.cli.installed_site import hand_on
-from staffetta.cli.options import appliance_option
-from staffetta.cli.site_process import become, person_at_terminal, set_up_site
+from staffetta.cli.options import appliance_option, person_at_terminal
+from staffetta.cli.site_process import become, set_up_site
 
 
 def on_site(command: Callable[..., None]) -> Callable[..., None]:

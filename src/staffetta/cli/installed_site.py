@@ -11,7 +11,8 @@ from typing import Any, Final
 import click
 from click.core import ParameterSource
 
-from staffetta.cli.site_process import SiteUser, owner_of_site, person_at_terminal
+from staffetta.cli.options import person_at_terminal
+from staffetta.cli.site_process import SiteUser, owner_of_site
 from staffetta.control.paths import AppliancePaths, read_description
 from staffetta.kernel.errors import Unavailable
 

@@ -1,7 +1,6 @@
 """How a command works on the site's data: Django loaded for one appliance, and the rights of the site's own user."""
 
 import encodings.idna  # noqa: F401 - names of hosts are encoded by it, and it is looked for only then
-import getpass
 import os
 import sys
 from collections.abc import Callable
@@ -53,14 +52,6 @@ def set_up_site(folder: Path) -> SiteUser:
 
     connections.all()
     return owner
-
-
-def person_at_terminal() -> str:
-    """Who gives the command, as the audit log names them."""
-    try:
-        return os.environ.get("SUDO_USER") or getpass.getuser()
-    except (KeyError, OSError):
-        return f"user {os.getuid()}"
 
 
 def become(user: SiteUser) -> None:
