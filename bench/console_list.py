@@ -88,13 +88,15 @@ def _sign_in(page: Page, stage: Stage) -> None:
 
 
 def _enrol(stage: Stage) -> None:
-    stage.world.start(
+    ended = stage.world.start(
         "bench-fleet-rows",
         [
             stage.world.python, "-P", str(Path(__file__).with_name("fleet_rows.py")),
             "--appliance", str(stage.story.appliance.folder), "--clients", str(CLIENTS - 1),
         ],
     ).process.wait(120)  # fmt: skip
+    if ended != 0:
+        raise LabFailure("The rows of the fleet could not be written; see bench-fleet-rows.log.")
 
 
 def _see(page: Page, stage: Stage, meant: str) -> Seen:

@@ -163,5 +163,6 @@ def test_steps_of_a_newer_version_change_nothing() -> None:
 
 
 def test_what_fails_is_tried_again_later_each_time_but_within_five_minutes() -> None:
-    waits = [plan.retry_after(failures) for failures in (1, 2, 3, 5, 6, 1000)]
+    waits = [plan.retry_after(failures, 0.0) for failures in (1, 2, 3, 5, 6, 1000)]
     assert waits == [10.0, 20.0, 40.0, 160.0, 300.0, 300.0]
+    assert plan.retry_after(1, 0.99) == pytest.approx(5.05)

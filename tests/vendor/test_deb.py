@@ -131,12 +131,15 @@ def _commands_are_those_of_the_installed_site(machine: Machine) -> None:
 def _backup_and_restore(machine: Machine) -> None:
     machine.run("sh", "-c", "umask 077; echo 'correct horse' > /root/password")
     secret = ("--password-file", "/root/password")
-    assert "version 1.0" in machine.run("staffetta", "backup", "create", "/root/site.age", *secret)
-    assert machine.run("stat", "-c", "%U %a", "/root/site.age").strip() == "root 600"
-    assert machine.run("head", "-c", "21", "/root/site.age") == "age-encryption.org/v1"
-    assert "put back" in machine.run("staffetta", "backup", "restore", "/root/site.age", *secret, "--yes")
+    file = "/var/backups/site.age"
+    for _ in "night", "the next night":
+        assert "version 1.0" in machine.run("staffetta", "backup", "create", file, *secret)
+    assert machine.run("stat", "-c", "%U %a", file).strip() == "root 600"
+    assert machine.run("head", "-c", "21", file) == "age-encryption.org/v1"
+    restored = machine.run("sh", "-c", "cd /var/backups; staffetta backup restore site.age --yes " + " ".join(secret))
+    assert "put back" in restored
     machine.run("sh", "-c", "umask 077; echo wrong > /root/password")
-    refused = machine.try_run("staffetta", "backup", "restore", "/root/site.age", *secret, "--yes")
+    refused = machine.try_run("staffetta", "backup", "restore", file, *secret, "--yes")
     assert refused.returncode != 0
     assert "password" in refused.stderr
 

@@ -9,7 +9,7 @@ import click
 
 from staffetta.cli.installed_site import hand_on
 from staffetta.cli.options import appliance_option, person_at_terminal, yes_option
-from staffetta.cli.site_process import set_up_site, working_as
+from staffetta.cli.site_process import set_up_site, site_in, working_as
 from staffetta.kernel.clock import format_time
 from staffetta.kernel.errors import InvalidInput, NotFound
 from staffetta.kernel.files import appearing_whole
@@ -31,14 +31,22 @@ class Contradiction(InvalidInput):
     code = "contradiction"
 
 
+BACKUP: Final = click.Path(path_type=Path, dir_okay=False, readable=False)
+"""Whether it can be read is seen when it is opened, by whoever may."""
 _HANDED: Final = ("password_file", "no_password", "yes", "opened", "password_at")
 """What has been settled when the installed release's command is asked to do the work."""
 
 
 def _opened_options(command: Callable[..., None]) -> Callable[..., None]:
     """Where the file and the password are that another release's command has opened, as the user who gave it."""
-    for name in ("password-at", "opened"):
-        command = click.option(f"--{name}", name.replace("-", "_"), type=click.IntRange(min=3), hidden=True)(command)
+    for name, what in (("password-at", "the password"), ("opened", "the file")):
+        command = click.option(
+            f"--{name}",
+            name.replace("-", "_"),
+            type=click.IntRange(min=3),
+            hidden=True,
+            help=f"The descriptor at which another release's command has opened {what}.",
+        )(command)
     return command
 
 
@@ -48,7 +56,7 @@ def group() -> None:
 
 
 @group.command("create")
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("file", type=BACKUP)
 @appliance_option
 @click.option("--full", is_flag=True, help="With recordings and every file of the file store.")
 @click.option("--without-logged-history", is_flag=True, help="Without session reports, recordings and the audit log.")
@@ -92,6 +100,7 @@ def create_command(
         return
     if no_password and password_file is not None:
         raise Contradiction("Give either --password-file or --no-password.")
+    site_in(folder)
     password = None if no_password else _new_password(password_file)
     if password is None:
         click.echo(
@@ -108,7 +117,7 @@ def create_command(
 
 
 @group.command("restore")
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("file", type=BACKUP)
 @appliance_option
 @click.option(
     "--password-file",

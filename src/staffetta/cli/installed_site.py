@@ -12,13 +12,13 @@ import click
 from click.core import ParameterSource
 
 from staffetta.cli.options import person_at_terminal
-from staffetta.cli.site_process import SiteUser, owner_of_site
-from staffetta.control.paths import AppliancePaths, read_description
+from staffetta.cli.site_process import SiteUser, site_in
+from staffetta.control.paths import AppliancePaths
 from staffetta.kernel.errors import Unavailable
 
 _ENVIRONMENT: Final = ("PATH", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "TERM", "TZ", "NO_COLOR", "COLUMNS")
 _HANDED_ON: Final = "STAFFETTA_HANDED_ON"
-_PASSED_ON: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
 class NotStarted(Unavailable):
@@ -35,30 +35,51 @@ def hand_on(folder: Path, *, without: Sequence[str] = (), extra: Sequence[str] =
     ``files`` are descriptors it inherits; an open file among the parameters becomes its standard input. It has the
     rights of the site's user only, since base's user may write releases; and no controlling terminal, into which it
     could type as root. When it fails, this process leaves with its exit status.
-    False when this process was handed the work itself, or no release is installed. Raises what ``owner_of_site``
+    False when this process was handed the work itself, or no release is installed. Raises what ``site_in``
     raises, and ``NotStarted``.
     """
     paths = AppliancePaths(folder.absolute())
     release = paths.releases("site") / "current"
     if _HANDED_ON in os.environ or not release.exists():
         return False
-    read_description(paths)
-    user = owner_of_site(paths.site)
+    paths, user = site_in(folder)
     ctx = click.get_current_context()
     command = [str(release.resolve() / "bin" / "staffetta"), *ctx.command_path.split()[1:]]
     command += ["--appliance", str(paths.root), *extra, *_given(ctx, {*without, "folder"})]
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
+    signals = _PassedOn()
     try:
         child = _start(command, user, _input(ctx), files)
     except OSError as error:
         raise NotStarted(f"{command[0]} cannot be started ({error.strerror}). Is the installed site whole?") from None
-    for number in _PASSED_ON:
-        signal.signal(number, lambda received, _frame: child.send_signal(received))
+    signals.to(child)
     status = child.wait()
     if status != 0:
         sys.exit(status if status > 0 else 128 - status)
     return True
+
+
+class _PassedOn:
+    """Signals that this process gets, from before the child is started on: it has a session of its own."""
+
+    def __init__(self) -> None:
+        self._child: subprocess.Popen[bytes] | None = None
+        self._waiting: list[int] = []
+        for number in _SIGNALS:
+            signal.signal(number, self._got)
+
+    def to(self, child: "subprocess.Popen[bytes]") -> None:
+        """From now on they go to this child, with those that have come meanwhile."""
+        self._child = child
+        for number in self._waiting:
+            child.send_signal(number)
+
+    def _got(self, number: int, _frame: object) -> None:
+        if self._child is None:
+            self._waiting.append(number)
+        else:
+            self._child.send_signal(number)
 
 
 def _given(ctx: click.Context, without: set[str]) -> Iterator[str]:
@@ -70,13 +91,17 @@ def _given(ctx: click.Context, without: set[str]) -> Iterator[str]:
             continue
         value = ctx.params[name]
         if isinstance(parameter, click.Argument):
-            last += [] if value is None else [str(value)]
+            last += [] if value is None else [_as_given(value)]
         elif isinstance(parameter, click.Option) and parameter.is_flag:
             yield parameter.opts[0] if value else parameter.secondary_opts[0]
         else:
-            yield f"{parameter.opts[0]}={'-' if hasattr(value, 'fileno') else value}"
+            yield f"{parameter.opts[0]}={'-' if hasattr(value, 'fileno') else _as_given(value)}"
     if last:
         yield from ("--", *last)
+
+
+def _as_given(value: Any) -> str:
+    return str(value.absolute() if isinstance(value, Path) else value)
 
 
 def _input(ctx: click.Context) -> Any:

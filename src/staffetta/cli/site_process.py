@@ -35,15 +35,20 @@ class SiteUser:
     gid: int
 
 
+def site_in(folder: Path) -> tuple[AppliancePaths, SiteUser]:
+    """The appliance in a folder, and whose its site is. Raises ``NoSite``, ``NotTheOwner``, as ``read_description``."""
+    paths = AppliancePaths(folder.absolute())
+    read_description(paths)
+    return paths, _owner_of(paths.site)
+
+
 def set_up_site(folder: Path) -> SiteUser:
     """Load Django for the appliance's site; only now can what has tables be imported.
 
     Import all of it before root's rights go: the site's user need not be able to read the interpreter that root has
     started. Raises ``NoSite``, ``NotTheOwner`` and what ``read_description`` raises.
     """
-    paths = AppliancePaths(folder.absolute())
-    read_description(paths)
-    owner = owner_of_site(paths.site)
+    paths, owner = site_in(folder)
     os.environ["STAFFETTA_APPLIANCE"] = str(paths.root)
     _name_installed_version(paths)
     os.environ["DJANGO_SETTINGS_MODULE"] = "staffetta.site.web.settings"
@@ -110,7 +115,7 @@ def _name_installed_version(paths: AppliancePaths) -> None:
         return
 
 
-def owner_of_site(site: Path) -> SiteUser:
+def _owner_of(site: Path) -> SiteUser:
     """Return whose the site's data is. Raises ``NoSite`` or, when not root, ``NotTheOwner``."""
     try:
         owner = site.stat()

@@ -156,7 +156,7 @@ class Follower:
             self._failures = 0
             return wait
         self._failures += 1
-        return plan.retry_after(self._failures)
+        return plan.retry_after(self._failures, jitter())
 
     async def _ask_and_follow(self, jitter: Callable[[], float]) -> float:
         """The same; raises ClientError when the site does not answer in full, OSError when the disk takes nothing."""

@@ -167,9 +167,12 @@ def details(progress: Progress, running: str, waiting: str) -> dict[str, str]:
     return told
 
 
-def retry_after(failures: int) -> float:
-    """Return in how many seconds to try again what has failed so often in a row (at least once)."""
-    return min(RETRY_SECONDS * 2.0 ** min(failures - 1, 16), LONGEST_RETRY_SECONDS)
+def retry_after(failures: int, jitter: float) -> float:
+    """Return in how many seconds to try again what has failed so often in a row (at least once).
+
+    From half to the whole of the step: ``jitter``, within [0, 1), spreads a fleet that was refused together.
+    """
+    return min(RETRY_SECONDS * 2.0 ** min(failures - 1, 16), LONGEST_RETRY_SECONDS) * (1.0 - 0.5 * jitter)
 
 
 def question_after(retry: float, every: float) -> float:
