@@ -19,6 +19,11 @@ from staffetta.packages.bundle import METADATA_FOLDER
 from staffetta.releases.server import cause_of
 
 SERVER_SECONDS: Final = 5.0
+"""For a connection, and for each piece of an answer."""
+
+ANSWER_SECONDS: Final = 15.0
+"""For the whole of an answer."""
+
 LARGEST_LIST: Final = 1 << 20
 
 
@@ -59,7 +64,9 @@ def _pair(control: ApplianceControl, status: ApplianceStatus) -> PairMeasures | 
 
 
 def ask_server(description: ApplianceDescription) -> ServerSeen:
-    """Fetch the signed list's time stamp. It is not verified here: that is base's, which has the root of trust."""
+    """Fetch the signed list's time stamp. It is not verified here: that is base's, which has the root of trust.
+
+    Not by `releases.server`: that signs as the device, with a key that only base is to use."""
     url = f"{description.update_server.rstrip('/')}/{METADATA_FOLDER}timestamp.json"
     pool = urllib3.PoolManager(timeout=urllib3.Timeout(SERVER_SECONDS), retries=False)
     try:
