@@ -182,6 +182,36 @@ def test_a_child_that_looks_has_its_bounds() -> None:
 
 @pytest.mark.root
 @root_only
+def test_bases_user_cannot_write_what_keeper_and_root_go_by(paths: AppliancePaths) -> None:
+    theirs = (paths.root, paths.keeper, paths.keeper / "config.json", paths.description, paths.trust_root)
+
+    def told() -> Said:
+        return Said(" ".join(str(path) for path in (*theirs, paths.base) if os.access(path, os.W_OK)))
+
+    assert Apart.begin().look("It", ME, Said, told) == Said(str(paths.base))
+
+
+@pytest.mark.parametrize("endless", [b"{", b"x" * 65536], ids=["slow", "large"])
+def test_a_base_that_answers_without_end_is_not_waited_for(paths: AppliancePaths, endless: bytes) -> None:
+    with closing(socket.socket(socket.AF_UNIX)) as server:
+        server.bind(str(paths.control_socket))
+        server.listen()
+        base = subprocess.Popen(
+            [sys.executable, "-c", ENDLESS, str(server.fileno()), endless.decode()], pass_fds=(server.fileno(),)
+        )
+        try:
+            begun = time.monotonic()
+            facts = examine(paths, "ann", utc_now(), online=False, apart=Apart.begin(longest=4.0))
+            assert time.monotonic() - begun < 40
+        finally:
+            base.kill()
+            base.wait()
+    assert isinstance(facts.base, Unseen)
+    assert "What base answers could not be seen" in facts.base.why
+
+
+@pytest.mark.root
+@root_only
 def test_a_child_that_looks_has_its_owners_rights_and_nothing_of_roots() -> None:
     def told() -> Said:
         ids = f"{os.getresuid()} {os.getresgid()} {os.getgroups()} {Path.cwd()} {len(os.environ)}"
@@ -225,6 +255,15 @@ def test_names_cannot_steer_the_terminal(paths: AppliancePaths) -> None:
     assert [sign for sign in text if not sign.isprintable() and sign != "\n"] == []
 
 
+ENDLESS = """
+import socket, sys, time
+server, piece = socket.socket(fileno=int(sys.argv[1])), sys.argv[2].encode()
+end = server.accept()[0]
+end.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 1000000000000\\r\\n\\r\\n")
+while True:
+    end.sendall(piece)
+    time.sleep(0.1 if len(piece) == 1 else 0)
+"""
 LISTENER = """
 import socket, sys, time
 listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))

@@ -110,7 +110,8 @@ tests:
       - {eval_time: 23h, alertname: StaffettaNoBackup, exp_alerts: []}
       - eval_time: 48h
         alertname: StaffettaNoBackup
-        exp_alerts: [{exp_labels: {appliance: never, instance: a, job: staffetta}, exp_annotations: {summary: SAID never}}]
+        exp_alerts:
+          - {exp_labels: {appliance: never, instance: a, job: staffetta}, exp_annotations: {summary: SAID never}}
       - eval_time: 240h
         alertname: StaffettaNoBackup
         exp_alerts:

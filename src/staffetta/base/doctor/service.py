@@ -9,7 +9,7 @@ from functools import partial
 
 from staffetta.base.doctor import looking
 from staffetta.base.doctor.apart import Apart
-from staffetta.base.doctor.asking import ANSWER_SECONDS, ask_base, ask_server
+from staffetta.base.doctor.asking import ANSWER_SECONDS, BASE_SECONDS, ask_base, ask_server
 from staffetta.base.doctor.databases import check_database
 from staffetta.base.doctor.facts import BaseSeen, ClockSeen, DatabaseSeen, Facts, ServerSeen, Unseen
 from staffetta.base.doctor.machine import clock_synchronised, keeper_process, ports
@@ -22,7 +22,7 @@ def examine(
     """Look and ask. ``online`` lets the update server be asked. Raises NotAnAppliance and BadDescription."""
     paths = AppliancePaths(given.root.resolve())  # the way there is the administrator's; links inside are not
     description = read_description(paths)
-    base = ask_base(paths, actor, online=online)
+    base = ask_base(paths, actor, apart or Apart.begin(BASE_SECONDS, BASE_SECONDS), online=online)
     whose = looking.owners(paths)
     children = apart or Apart.begin()
     certificates = looking.certificates(paths, description, now, whose, children)
