@@ -22,7 +22,7 @@ import pytest
 
 from releases.served import served
 from staffetta.base.doctor.findings import Finding, Level
-from staffetta.base.doctor.machine import keeper_runs
+from staffetta.base.doctor.machine import keeper_process
 from staffetta.base.doctor.rules import judge
 from staffetta.base.doctor.service import examine
 from staffetta.base.setup import NewAppliance, initialise
@@ -323,9 +323,9 @@ def test_the_doctor_asks_whoever_answers(live: LiveBase) -> None:
     assert {well[check].level for check in ("keeper", "base", "ports", "update server", "release base")} == {Level.FINE}
     assert well["base"].seen == "Version 1.0 runs and answers."
     assert well["keeper"].seen.startswith("It answers, version ")
-    assert keeper_runs(live.paths)
+    assert keeper_process(live.paths)
     live.kill_keeper()
-    wait_until(lambda: not keeper_runs(live.paths), 10, "the kernel lets go of keeper's lock")
+    wait_until(lambda: not keeper_process(live.paths), 10, "the kernel lets go of keeper's lock")
     down = examined()
     assert down["keeper"].level is Level.ERROR
     assert down["update server"].level is Level.FINE, "it is asked without base"

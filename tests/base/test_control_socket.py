@@ -297,7 +297,7 @@ def test_the_audit_log_turns_over_and_keeps_the_newest(tmp_path: Path) -> None:
 
 
 @pytest.mark.req("U11")
-async def test_metrics_are_off_until_a_command_makes_a_token(office: Office) -> None:
+async def test_metrics_are_off_until_a_command_makes_a_token(office: Office, tmp_path: Path) -> None:
     folder = str(office.machine.paths.root)
 
     def run(*arguments: str) -> Result:
@@ -322,6 +322,18 @@ async def test_metrics_are_off_until_a_command_makes_a_token(office: Office) -> 
     assert token not in str(office.audit())
     await asyncio.to_thread(run, "metrics", "disable")
     assert kept.permits(token) is None
+
+    file = tmp_path / "staffetta.token"
+    before = os.umask(0)
+    try:
+        said = await asyncio.to_thread(run, "metrics", "enable", "--output", str(file))
+    finally:
+        os.umask(before)
+    assert (file.stat().st_mode & 0o777, file.read_text().strip() in said.output) == (0o600, False)
+    assert kept.permits(file.read_text().strip()) is True
+    nowhere = ["metrics", "enable", "--output", str(tmp_path / "no" / "file"), "--appliance", folder]
+    assert isinstance((await asyncio.to_thread(CliRunner().invoke, group, nowhere)).exception, FileNotFoundError)
+    assert kept.permits(file.read_text().strip()) is True, "nothing was made that nobody has"
 
 
 @pytest.mark.req("U11")

@@ -142,7 +142,8 @@ def test_a_folder_that_others_may_write_to_is_named_with_its_remedy(paths: Appli
     (one,) = found(paths)["folders"]
     assert (one.level, f"{paths.base} has the mode 0777 and not 0700" in one.seen) == (Level.ERROR, True)
     assert "others may write there" in one.seen
-    assert one.todo == f"Run `chmod 0700 {paths.base}`."
+    become = "setpriv --reuid 20001 --regid 20001 --clear-groups " if AS_ROOT else ""
+    assert one.todo == f"Run `{become}chmod 0700 {paths.base}`."
     do(one)
     assert found(paths)["folders"][0].level is Level.FINE
 
@@ -155,10 +156,10 @@ def test_a_folder_and_a_file_of_the_wrong_user_are_named(paths: AppliancePaths) 
     os.chown(paths.base / "base.sqlite3", 0, 0)
     every = found(paths)
     assert f"{paths.site} belongs to 0:0 and not to 20002:20002" in every["folders"][0].seen
-    assert every["folders"][0].todo == f"Run `chown 20002:20002 {paths.site}`."
-    (file,) = every["files"]
+    assert every["folders"][0].todo == f"Run `chown -h 20002:20002 {paths.site}`."
+    (file,) = [one for one in every["files"] if one.level is Level.ERROR]
     assert (file.level, "base.sqlite3" in file.seen) == (Level.ERROR, True)
-    for one in (*every["folders"], *every["files"]):
+    for one in (*every["folders"], file):
         do(one)
     assert {"folders", "files"}.isdisjoint(errors(found(paths)))
 
@@ -208,6 +209,7 @@ def test_a_certificate_that_is_no_certificate_is_an_error(paths: AppliancePaths)
 @pytest.mark.req("U6")
 def test_a_clock_behind_what_was_signed_is_an_error(paths: AppliancePaths) -> None:
     TimeFloor(paths.base / "trust" / "time.json").raise_to(utc_now() + timedelta(days=3))
+    give(paths)
     assert "was signed already" in errors(found(paths))["clock"]
 
 
@@ -225,11 +227,11 @@ def test_a_socket_for_every_address_counts_as_held(paths: AppliancePaths) -> Non
     with socket.create_server(("", 0)) as listener:
         port = listener.getsockname()[1]
         description = replace(read_description(paths), addresses=(f"127.0.0.1:{port}",))
-        assert {one.port: one.held for one in machine.ports(description)}[port]
+        assert {one.port: one.held for one in machine.ports(description, None)}[port]
     with socket.create_server(("::1", 0), family=socket.AF_INET6) as listener:
         port = listener.getsockname()[1]
         description = replace(read_description(paths), addresses=(f"[::1]:{port}", f"127.0.0.1:{port}"))
-        seen = {one.address: one.held for one in machine.ports(description) if one.port == port}
+        seen = {one.address: one.held for one in machine.ports(description, None) if one.port == port}
     assert seen == {"::1": True, "127.0.0.1": False}
 
 
@@ -286,6 +288,7 @@ def test_an_install_that_is_not_finished_is_told_while_everything_is_down(paths:
     journal = Journal(paths.base / "journal" / JOURNAL_NAME)
     journal.append(job_entry(job))
     journal.close()
+    give(paths)
     (one,) = found(paths)["install jobs"]
     assert (one.level, "base 1.1" in one.seen, "job-1" in one.todo) == (Level.WARNING, True, True)
 

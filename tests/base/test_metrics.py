@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families as read_text
 from staffetta.base.errors import MetricsAccessDamaged
 from staffetta.base.metrics.access import MetricsTokens
 from staffetta.base.metrics.exposition import OwnDoor, Picture, Room, exposition
-from staffetta.control.appliance import Certificate, Job, JobState, Updates
+from staffetta.control.appliance import Certificate, Job, JobState, Offer, Updates
 from staffetta.control.measures import (
     PAUSE_BUCKETS_MS,
     AnswerMeasures,
@@ -136,6 +138,33 @@ def test_the_documentation_names_every_metric_and_no_other() -> None:
     assert written == {re.sub(r"_(bucket|sum|count)$", "", name.partition("|")[0]) for name in samples(PICTURE)}
 
 
+def test_no_name_address_or_sentence_is_written() -> None:
+    """Everything in a picture that a person, a computer or an error of theirs could be known by."""
+    assert SITE.pair is not None
+    private = "ann-private"
+    pair = replace(SITE.pair, peer=private, alarms=(private,), sync_error=private, job=private, job_sentence=private)
+    job = Job("j", "site", "2.0", JobState.UNDONE, private, NOW, NOW, private, text=private, actor=private)
+    offer = Offer("site/2.1", "site", "2.1", 1, private, True, (), False, private, False)
+    certificate = Certificate("site", private, private, (private,), NOW, NOW, (private,))
+    picture = replace(
+        PICTURE,
+        site=replace(SITE, pair=pair),
+        jobs=(replace(job, id=private),),
+        updates=Updates(NOW, (offer,), private),
+        certificates=(certificate,),
+    )
+    for accept in ("", "application/openmetrics-text;version=1.0.0"):
+        text = exposition(picture, accept)[0].decode()
+        assert "staffetta_pair_alarm" in text
+        assert private not in text
+    labels = {
+        name for family in read_text(exposition(picture, "")[0].decode()) for s in family.samples for name in s.labels
+    }
+    assert labels == {
+        "alarm", "certificate", "code", "generation", "le", "process", "program", "result", "role", "state", "version"
+    }  # fmt: skip
+
+
 def test_openmetrics_is_written_for_who_asks_for_it() -> None:
     text, content_type = exposition(PICTURE, "application/openmetrics-text;version=1.0.0,text/plain;q=0.5")
     assert content_type.startswith("application/openmetrics-text; version=1.0.0")
@@ -162,8 +191,28 @@ def test_nobody_reads_metrics_until_a_token_is_made(tmp_path: Path) -> None:
     assert tokens.permits(second) is None
 
 
-def test_a_damaged_token_file_permits_nobody(tmp_path: Path) -> None:
+def test_the_token_file_is_read_when_it_has_changed_and_not_for_each_request(tmp_path: Path) -> None:
+    tokens = MetricsTokens(tmp_path / "metrics.json", "https://a/metrics")
+    token = tokens.make("ann", NOW)
+    reads: list[object] = []
+
+    def listen(event: str, given: tuple[object, ...]) -> None:
+        if event == "open" and str(given[0]) == str(tmp_path / "metrics.json"):
+            reads.append(given)
+
+    sys.addaudithook(listen)
+    assert [tokens.permits(one) for one in ("", token, "x")] == [False, True, False]
+    assert len(reads) == 1
+    other = MetricsTokens(tmp_path / "metrics.json", "https://a/metrics").make("bob", NOW)  # another generation of base
+    assert (tokens.permits(token), tokens.permits(other), len(reads)) == (False, True, 2)
+
+
+@pytest.mark.parametrize(
+    "damage", [{}, {"sha256": "ü" * 64}, {"sha256": "ab"}, {"sha256": None}], ids=["empty", "foreign", "short", "none"]
+)
+def test_a_damaged_token_file_permits_nobody(tmp_path: Path, damage: dict[str, object]) -> None:
     path = tmp_path / "metrics.json"
-    path.write_text("{}")
+    more = {"made_by": "ann", "made_at": "2026-11-28T06:00:00Z"} if damage else {}
+    path.write_text(json.dumps({**more, **damage}))
     with pytest.raises(MetricsAccessDamaged, match="metrics enable"):
         MetricsTokens(path, "https://a/metrics").permits("x")

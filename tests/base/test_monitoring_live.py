@@ -92,6 +92,44 @@ def test_promtool_finds_nothing_to_mend(live: LiveBase, tmp_path: Path) -> None:
     assert rules.returncode == 0, rules.stdout + rules.stderr
 
 
+NO_BACKUP = """
+rule_files: [rules.yml]
+evaluation_interval: 1h
+tests:
+  - interval: 1h
+    input_series:
+      - {series: 'staffetta_site_answers{appliance="never", instance="a", job="staffetta"}', values: '1x300'}
+      - {series: 'staffetta_site_answers{appliance="down", instance="b", job="staffetta"}', values: '0x300'}
+      - {series: 'staffetta_site_answers{appliance="early", instance="c", job="staffetta"}', values: '1x300'}
+      - {series: 'staffetta_backup_last_timestamp_seconds{appliance="early", instance="c", job="staffetta"}',
+         values: '0x300'}
+      - {series: 'staffetta_site_answers{appliance="lately", instance="d", job="staffetta"}', values: '1x300'}
+      - {series: 'staffetta_backup_last_timestamp_seconds{appliance="lately", instance="d", job="staffetta"}',
+         values: '0+3600x300'}
+    alert_rule_test:
+      - {eval_time: 23h, alertname: StaffettaNoBackup, exp_alerts: []}
+      - eval_time: 48h
+        alertname: StaffettaNoBackup
+        exp_alerts:
+          - {exp_labels: {appliance: never, instance: a, job: staffetta}, exp_annotations: {summary: SAID never}}
+      - eval_time: 240h
+        alertname: StaffettaNoBackup
+        exp_alerts:
+          - {exp_labels: {appliance: never, instance: a, job: staffetta}, exp_annotations: {summary: SAID never}}
+          - {exp_labels: {appliance: early, instance: c, job: staffetta}, exp_annotations: {summary: SAID early}}
+"""
+
+
+def test_the_alert_on_backups_fires_where_none_was_ever_made(tmp_path: Path) -> None:
+    (tmp_path / "rules.yml").write_text(block("staffetta-rules.yml"))
+    tests = re.sub("SAID ([a-z]+)", r'"\1: no backup for more than a week, or none ever"', NO_BACKUP)
+    (tmp_path / "tests.yml").write_text(tests)
+    said = subprocess.run(
+        [tool("promtool"), "test", "rules", "tests.yml"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert said.returncode == 0, said.stdout + said.stderr
+
+
 @contextmanager
 def prometheus(folder: Path) -> Iterator[str]:
     port = free_port()

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -105,16 +106,27 @@ def test_errors_of_the_system_come_in_words(error: Exception, status: int, said:
     assert (words[1], said in words[0]) == (status, True)
 
 
-def test_a_busy_database_is_no_trace_and_a_fault_of_ours_is() -> None:
+def test_a_busy_database_is_no_trace_and_a_fault_of_ours_is(tmp_path: Path) -> None:
     class OperationalError(Exception):
         """As Django raises it, from SQLite's own."""
 
-    try:
-        raise OperationalError("database is locked") from sqlite3.OperationalError("database is locked")
-    except OperationalError as error:
-        said = said_of(error)
+    def of(statement: str) -> tuple[str, int] | None:
+        with closing(sqlite3.connect(tmp_path / "some.sqlite3", timeout=0)) as database:
+            try:
+                database.execute(statement)
+            except sqlite3.OperationalError as error:
+                raised = OperationalError(str(error))
+                raised.__cause__ = error
+                return said_of(raised)
+        raise AssertionError(statement)
+
+    with closing(sqlite3.connect(tmp_path / "some.sqlite3", isolation_level=None)) as holder:
+        holder.execute("CREATE TABLE some (a)")
+        holder.execute("BEGIN EXCLUSIVE")
+        said = of("INSERT INTO some VALUES (1)")
     assert said is not None
     assert (said[1], "Try again" in said[0]) == (6, True)
+    assert of("SELECT * FROM no_such_table") is None, "that does not pass by waiting"
     assert said_of(KeyError("a fault")) is None
 
 

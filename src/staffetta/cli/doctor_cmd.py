@@ -74,9 +74,10 @@ def _print(findings: Iterable[Finding], as_root: bool) -> None:
     width = max(len(one.check) for one in every)
     for one in every:
         mark = click.style(marks[one.level], fg=_COLOURS[one.level])
-        click.echo(f"{mark} {one.check:<{width}}  {one.seen}")
+        click.echo(f"{mark} {_plain(one.check):<{width}}  {_plain(one.seen)}")
         if one.todo:
-            click.echo(f"  {'':<{width}}  → {one.todo}" if marks is _MARKS else f"  {'':<{width}}  {one.todo}")
+            arrow = "→ " if marks is _MARKS else ""
+            click.echo(f"  {'':<{width}}  {arrow}{_plain(one.todo)}")
     counts = {level: sum(one.level is level for one in every) for level in Level}
     click.echo()
     if counts[Level.ERROR] or counts[Level.WARNING]:
@@ -85,6 +86,12 @@ def _print(findings: Iterable[Finding], as_root: bool) -> None:
         click.echo("Nothing to do.")
     if counts[Level.UNSEEN] and not as_root:
         click.echo(f"{_count(counts[Level.UNSEEN], 'check')} could not be made by this user: run this as root.")
+
+
+def _plain(text: str) -> str:
+    """What a program or a stranger wrote, without what could steer a terminal, and without what it cannot write."""
+    seen = "".join(sign if sign.isprintable() else "?" for sign in " ".join(text.split()))
+    return seen if _writes([seen]) else seen.encode("ascii", "replace").decode()
 
 
 def _count(number: int, what: str) -> str:

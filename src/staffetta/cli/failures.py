@@ -58,12 +58,18 @@ def said_of(error: BaseException) -> tuple[str, int] | None:
             return error.format_message(), error.exit_code
         case OSError():
             return _of_system(error)
-    if isinstance(error.__cause__, sqlite3.OperationalError):
+    if isinstance(error.__cause__, sqlite3.OperationalError) and _is_busy(error.__cause__):
         return (
             f"The site's database answered: {error}. Try again in a moment; if that goes on, run `staffetta doctor`.",
             Unavailable.exit_status,
         )
     return None
+
+
+def _is_busy(error: sqlite3.OperationalError) -> bool:
+    """Whether somebody else has the database for a moment; every other error of it is a fault of ours."""
+    code = getattr(error, "sqlite_errorcode", 0)  # an extended code has the plain one in its low byte
+    return code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def _usage(error: click.UsageError) -> str:

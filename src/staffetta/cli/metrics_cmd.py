@@ -1,6 +1,7 @@
 """`staffetta appliance metrics`: let Prometheus read this appliance's metrics, or nobody. Asks and prints only."""
 
 import json
+from pathlib import Path
 
 import click
 
@@ -8,6 +9,7 @@ from staffetta.cli.control_options import with_control
 from staffetta.cli.options import json_option, person_at_terminal
 from staffetta.control.appliance import ApplianceControl
 from staffetta.control.local import to_json
+from staffetta.kernel.files import appearing_whole
 
 
 @click.group("metrics")
@@ -30,17 +32,28 @@ def status_command(appliance: ApplianceControl, as_json: bool) -> None:
 
 
 @group.command("enable")
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the token to this file, which only its owner can read; by default it is printed.",
+)
 @with_control
-def enable_command(appliance: ApplianceControl) -> None:
-    """Make a token, and print it: the only time that it can be seen. One made before counts no more.
+def enable_command(appliance: ApplianceControl, output: Path | None) -> None:
+    """Make a token: the only time that it can be seen. One made before counts no more.
 
     \b
     Example, as root:
-      staffetta appliance metrics enable > /etc/prometheus/staffetta.token
+      staffetta appliance metrics enable --output /etc/prometheus/staffetta.token
     """
-    token = appliance.make_metrics_token(person_at_terminal())
-    click.echo(f"Metrics are at {appliance.metrics_access().url} for whoever shows this bearer token:", err=True)
-    click.echo(token)
+    actor = person_at_terminal()
+    if output is None:
+        token = appliance.make_metrics_token(actor)
+        click.echo(f"Metrics are at {appliance.metrics_access().url} for whoever shows this bearer token:", err=True)
+        click.echo(token)
+        return
+    with appearing_whole(output) as file:  # before a token is made: the one before counts while this cannot be written
+        file.write(f"{appliance.make_metrics_token(actor)}\n".encode())
+    click.echo(f"Metrics are at {appliance.metrics_access().url} for whoever shows the bearer token in {output}.")
 
 
 @group.command("disable")

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import httpx
 import urllib3
 
+from staffetta.base.doctor.apart import Apart
 from staffetta.base.doctor.facts import BaseSeen, CertificateTrouble, ServerSeen, Unseen
-from staffetta.control.appliance import ApplianceControl, ApplianceStatus, Certificate
+from staffetta.base.doctor.looking import job_seen
+from staffetta.base.layout import User
+from staffetta.control.appliance import ApplianceControl, ApplianceStatus, Certificate, Job, Updates
 from staffetta.control.local import CONNECT_SECONDS, ApplianceRefused
 from staffetta.control.measures import PairMeasures
 from staffetta.control.paths import ApplianceDescription, AppliancePaths
@@ -19,6 +24,14 @@ from staffetta.packages.bundle import METADATA_FOLDER
 from staffetta.releases.server import cause_of
 
 SERVER_SECONDS: Final = 5.0
+"""For a connection, and for each piece of an answer."""
+
+BASE_SECONDS: Final = 150.0
+"""For all that base is asked, a check of the update server included."""
+
+ANSWER_SECONDS: Final = 15.0
+"""For the whole of an answer."""
+
 LARGEST_LIST: Final = 1 << 20
 
 
@@ -28,15 +41,50 @@ class _Asking(ApplianceControl):
     TIMEOUT = httpx.Timeout(45.0, connect=CONNECT_SECONDS)
 
 
-def ask_base(paths: AppliancePaths, actor: str, *, online: bool) -> BaseSeen | Unseen:
-    """Everything that base tells; ``online`` has it ask the update server first."""
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What of base's answers is judged, in the form in which a child hands it on."""
+
+    status: ApplianceStatus
+    updates: Updates
+    jobs: tuple[Job, ...]
+    certificates: tuple[Certificate, ...]
+    troubles: tuple[CertificateTrouble, ...]
+    pair: PairMeasures | None
+    no_pair: str | None
+
+
+def ask_base(paths: AppliancePaths, actor: str, apart: Apart, *, online: bool) -> BaseSeen | Unseen:
+    """Everything that base tells; ``online`` has it ask the update server first.
+
+    Asked apart, with the rights of whoever asks: an answer without end must not become the doctor's.
+    """
+    me = User(os.geteuid(), os.getegid())
+    told = apart.look("What base answers", me, _Told, lambda: _ask(paths, actor, online=online))
+    if isinstance(told, Unseen):
+        return told
+    pair = told.pair if told.no_pair is None else Unseen(told.no_pair)
+    return BaseSeen(told.status, told.updates, told.jobs, (*told.certificates, *told.troubles), pair)
+
+
+def _ask(paths: AppliancePaths, actor: str, *, online: bool) -> _Told | Unseen:
     try:
         with _Asking(paths.control_socket) as control:
             status = control.status()
             updates = control.check_updates(actor) if online else control.updates()
-            return BaseSeen(status, updates, control.jobs(), _certificates(control), _pair(control, status))
+            jobs = job_seen(control.jobs())
+            certificates, pair = _certificates(control), _pair(control, status)
     except StaffettaError as error:
         return Unseen(error.message)
+    return _Told(
+        status=status,
+        updates=replace(updates, offers=(), way=()),
+        jobs=tuple(job for job in (jobs.under_way, jobs.last) if job is not None),
+        certificates=tuple(one for one in certificates if isinstance(one, Certificate)),
+        troubles=tuple(one for one in certificates if isinstance(one, CertificateTrouble)),
+        pair=None if isinstance(pair, Unseen) else pair,
+        no_pair=pair.why if isinstance(pair, Unseen) else None,
+    )
 
 
 def _certificates(control: ApplianceControl) -> tuple[Certificate | CertificateTrouble, ...]:
@@ -59,7 +107,9 @@ def _pair(control: ApplianceControl, status: ApplianceStatus) -> PairMeasures | 
 
 
 def ask_server(description: ApplianceDescription) -> ServerSeen:
-    """Fetch the signed list's time stamp. It is not verified here: that is base's, which has the root of trust."""
+    """Fetch the signed list's time stamp. It is not verified here: that is base's, which has the root of trust.
+
+    Not by `releases.server`: that signs as the device, with a key that only base is to use."""
     url = f"{description.update_server.rstrip('/')}/{METADATA_FOLDER}timestamp.json"
     pool = urllib3.PoolManager(timeout=urllib3.Timeout(SERVER_SECONDS), retries=False)
     try:

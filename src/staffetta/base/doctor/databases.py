@@ -2,7 +2,8 @@
 
 A reader of a database in WAL mode may have to make the log's index, which would then belong to whoever reads. So: with
 a log beside it, the database is opened only when its index is there too; without one, it is read as a file that does
-not change, which makes nothing. A check that takes long is broken off, since a reader keeps the log from being reset.
+not change, which makes nothing; if it did change, what looks like damage may be none, and it is looked at again. A
+check that takes long is broken off, since a reader keeps the log from being reset.
 """
 
 from __future__ import annotations
@@ -10,14 +11,17 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import sys
 import time
 from pathlib import Path
 from typing import Final
 
+from staffetta.base.doctor.apart import not_plain
 from staffetta.base.doctor.facts import DatabaseSeen, DatabaseState, Unseen
 from staffetta.control.paths import AppliancePaths
 
 LONGEST_SECONDS: Final = 10.0
+TRIES: Final = 3
 _LOOK_STEPS: Final = 100_000
 """So many steps of SQLite's machine lie between two looks at the clock."""
 
@@ -27,13 +31,26 @@ def check_database(paths: AppliancePaths, program: str, seconds: float = LONGEST
     path = paths.data(program) / f"{program}.sqlite3"
     if not os.access(path.parent, os.X_OK):
         return Unseen(f"The database of {program} cannot be read by this user.")
-    if not path.exists():
+    if not os.path.lexists(path):
         return DatabaseSeen(program, str(path), DatabaseState.ABSENT)
+    if odd := not_plain(path, sys.maxsize):
+        return DatabaseSeen(program, str(path), DatabaseState.DAMAGED, odd)
     if not os.access(path, os.R_OK):
         return Unseen(f"The database of {program} cannot be read by this user.")
-    size, log = path.stat().st_size, _size(path, "-wal")
-    state, said = _checked(path, seconds, has_log=log is not None)
-    return DatabaseSeen(program, str(path), state, said, size, log or 0)
+    for _ in range(TRIES):
+        before = _looks(path)
+        state, said = _checked(path, seconds, has_log=_size(path, "-wal") is not None)
+        if state is not DatabaseState.DAMAGED or _looks(path) == before:
+            break
+    else:
+        state, said = DatabaseState.LEFT_ALONE, f"{path} is written to again and again; it could not be read between."
+    return DatabaseSeen(program, str(path), state, said, path.stat().st_size, _size(path, "-wal") or 0)
+
+
+def _looks(path: Path) -> tuple[int, int, int, int | None]:
+    """What changes when the database is written to, or gets or loses its log."""
+    found = path.stat()
+    return found.st_ino, found.st_mtime_ns, found.st_size, _size(path, "-wal")
 
 
 def _checked(path: Path, seconds: float, *, has_log: bool) -> tuple[DatabaseState, str]:
@@ -44,6 +61,7 @@ def _checked(path: Path, seconds: float, *, has_log: bool) -> tuple[DatabaseStat
     try:
         with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?{how}", uri=True, timeout=2.0)) as database:
             database.set_progress_handler(lambda: time.monotonic() > end, _LOOK_STEPS)
+            database.execute("PRAGMA trusted_schema=OFF")
             rows = [str(row[0]) for row in database.execute("PRAGMA quick_check(3)")]
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:

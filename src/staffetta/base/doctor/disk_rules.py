@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from shlex import quote
 from typing import Final
 
 from staffetta.base.doctor.facts import (
@@ -51,6 +52,14 @@ def _place(place: PlaceSeen) -> Finding | None:
             "Restore the appliance's folder from a copy of the machine, or lay out a new appliance and restore a "
             "backup of the site (docs/backup.md).",
         )
+    if found.is_link:
+        return Finding(
+            "folders",
+            Level.ERROR,
+            f"{place.path} is a link, so that what is done there is done elsewhere.",
+            "See who made it and where it leads (`ls -l`), and change nothing through it. Then put the folder or file "
+            "itself in its place.",
+        )
     wrong, mend = _wrong(place, found)
     return Finding("folders", Level.ERROR, f"{place.path} {wrong}.", f"Run `{mend}`.") if wrong else None
 
@@ -60,30 +69,40 @@ def _wrong(place: PlaceSeen, found: Entry) -> tuple[str, str]:
     if place.wanted_owner is not None and (found.uid, found.gid) != place.wanted_owner:
         uid, gid = place.wanted_owner
         said.append(f"belongs to {found.uid}:{found.gid} and not to {uid}:{gid}")
-        mend.append(f"chown {uid}:{gid} {place.path}")
+        mend.append(f"chown -h {uid}:{gid} {quote(place.path)}")
     if found.mode != place.wanted_mode:
         more = found.mode & ~place.wanted_mode
         others = " (others may write there)" if more & 0o022 else " (others may read there)" if more & 0o055 else ""
         said.append(f"has the mode {found.mode:04o} and not {place.wanted_mode:04o}{others}")
-        mend.append(f"chmod {place.wanted_mode:04o} {place.path}")
+        # With the owner's rights: chmod follows a link, and a program may put one there before the command is given.
+        uid, gid = place.wanted_owner or (0, 0)
+        become = f"setpriv --reuid {uid} --regid {gid} --clear-groups " if uid else ""
+        mend.append(f"{become}chmod {place.wanted_mode:04o} {quote(place.path)}")
     return " and ".join(said), " && ".join(mend)
 
 
-def strangers(seen: tuple[StrangersSeen, ...] | Unseen) -> Iterator[Finding]:
-    """What the programs wrote belongs to them."""
-    if isinstance(seen, Unseen):
-        yield Finding("files", Level.UNSEEN, seen.why, "Run this as root.")
-        return
+def strangers(seen: tuple[StrangersSeen | Unseen, ...]) -> Iterator[Finding]:
+    """What the programs wrote belongs to them, and is what it must be."""
     for one in seen:
+        if isinstance(one, Unseen):
+            yield Finding("files", Level.UNSEEN, one.why, "Run this as root.")
+            continue
+        for odd in one.odd:
+            yield Finding(
+                "files",
+                Level.ERROR,
+                odd,
+                f"No program of the appliance makes such a thing. Find out who did, and move it out of {one.folder}.",
+            )
         if one.names:
             yield Finding(
                 "files",
                 Level.ERROR,
                 f"In {one.folder}, {some(one.names)} belong to another user, so that the program cannot write there.",
-                f"Run `chown -R {one.uid} {one.folder}`, and other commands there only as they are documented: those "
-                "leave nothing behind that belongs to root.",
+                f"Run `chown -Rh {one.uid} {quote(one.folder)}`, and other commands there only as they are documented: "
+                "those leave nothing behind that belongs to root.",
             )
-    if not any(one.names for one in seen):
+    if not any(isinstance(one, Unseen) or one.names or one.odd for one in seen):
         yield Finding("files", Level.FINE, "All that base and the site wrote belongs to them.")
 
 
@@ -108,9 +127,8 @@ def release(seen: ReleaseSeen | Unseen) -> Iterator[Finding]:
         )
         yield Finding(check, level, f"No release of {seen.program} is installed.", todo)
     else:
-        yield Finding(
-            check, Level.FINE, f"{seen.version} is whole ({seen.files} files), and its Python is the one it needs."
-        )
+        python = ", and its Python is the one it needs" if seen.asked else "; its Python was not asked, as root"
+        yield Finding(check, Level.FINE, f"{seen.version} is whole ({seen.files} files){python}.")
 
 
 def room(seen: RoomSeen | Unseen) -> Iterator[Finding]:

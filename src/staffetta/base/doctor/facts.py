@@ -19,11 +19,12 @@ class Unseen:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Owner, group and permission bits of something on the disk."""
+    """Owner, group and permission bits of something on the disk; of a link its own, not those of where it leads."""
 
     uid: int
     gid: int
     mode: int
+    is_link: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,21 +39,25 @@ class PlaceSeen:
 
 @dataclass(frozen=True, slots=True)
 class StrangersSeen:
-    """Files in a program's folder that belong to another user than the program's (``uid``)."""
+    """Files in a program's folder that belong to another user than the program's (``uid``); ``odd``: sentences on what
+    lies there in place of a file."""
 
     folder: str
     uid: int
     names: tuple[str, ...]
+    odd: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ReleaseSeen:
-    """The release that a program's ``current`` leads to; ``trouble`` is what its check said, None when it is whole."""
+    """The release that a program's ``current`` leads to; ``trouble`` is what its check said, None when it is whole.
+    ``asked``: whether its Python was run to see what it is."""
 
     program: str
     version: str | None
     trouble: str | None = None
     files: int = 0
+    asked: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +82,15 @@ class ClockSeen:
 
 @dataclass(frozen=True, slots=True)
 class PortSeen:
-    """A port that keeper is to hold: whether somebody listens there, and the programs that do as far as known."""
+    """A port that keeper is to hold: whether somebody listens there, and the programs that do as far as known.
+    ``by_keeper``: whether keeper has the socket open; None when that could not be seen."""
 
     name: str
     address: str
     port: int
     held: bool
     holders: tuple[str, ...] = ()
+    by_keeper: bool | None = None
 
 
 class DatabaseState(StrEnum):
@@ -152,7 +159,7 @@ class Facts:
     root: str
     as_root: bool
     places: tuple[PlaceSeen, ...]
-    strangers: tuple[StrangersSeen, ...] | Unseen
+    strangers: tuple[StrangersSeen | Unseen, ...]
     releases: tuple[ReleaseSeen | Unseen, ...]
     room: RoomSeen | Unseen
     clock: ClockSeen

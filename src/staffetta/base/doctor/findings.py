@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from staffetta.releases.disk import megabytes
+
 SHOWN_NAMES: Final = 3
 
 
@@ -43,7 +45,5 @@ def some(names: Iterable[str]) -> str:
 
 
 def size_of(size: int) -> str:
-    """A size in bytes as people read it."""
-    if size >= 1_000_000_000:
-        return f"{size / 1_000_000_000:.1f} GB"
-    return f"{size / 1_000_000:.1f} MB"
+    """A size in bytes as pages show it; what disks have, in GB."""
+    return f"{size / 1_000_000_000:.1f} GB" if size >= 1_000_000_000 else megabytes(size)

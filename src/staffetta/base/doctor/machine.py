@@ -1,7 +1,8 @@
-"""What the kernel says: whether keeper holds its lock, who listens on the appliance's ports, what keeps the clock."""
+"""What the kernel says: who holds keeper's lock, who listens on the appliance's ports, what keeps the clock."""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import ipaddress
 from collections.abc import Iterator
@@ -19,12 +20,13 @@ _TIMEX_BYTES: Final = 208
 _PROC: Final = Path("/proc")
 
 
-def keeper_runs(paths: AppliancePaths, locks: Path = _PROC / "locks") -> bool | None:
-    """Whether somebody holds keeper's lock; None when this user cannot see it. The lock itself is not touched."""
+def keeper_process(paths: AppliancePaths, locks: Path = _PROC / "locks") -> int | None:
+    """The process that holds keeper's lock, 0 when none does; None when this user cannot see it. The lock itself is not
+    touched."""
     try:
         lock = (paths.keeper / "lock").stat()
     except FileNotFoundError:
-        return False
+        return 0
     except PermissionError:
         return None
     try:
@@ -33,16 +35,26 @@ def keeper_runs(paths: AppliancePaths, locks: Path = _PROC / "locks") -> bool | 
         return None
     # proc(5): number, FLOCK, ADVISORY, WRITE, process, device:inode, range; one that waits has an arrow more.
     # The device is left out: of a subvolume, stat tells another one than the kernel has here.
-    return any((words := line.split())[1] == "FLOCK" and words[5].endswith(f":{lock.st_ino}") for line in lines)
+    for words in (line.split() for line in lines):
+        if words[1] == "FLOCK" and words[5].endswith(f":{lock.st_ino}"):
+            return int(words[4])
+    return 0
 
 
-def ports(description: ApplianceDescription) -> tuple[PortSeen, ...]:
-    """The ports of this appliance's own addresses, and who listens there. The shared one is held by one of a pair."""
-    listening = dict(_listening())
+def ports(description: ApplianceDescription, keeper: int | None) -> tuple[PortSeen, ...]:
+    """The ports of this appliance's own addresses, and who listens there. The shared one is held by one of a pair.
+
+    ``keeper`` is its process, as far as it is known."""
+    listening = [*_listening()]
+    kept = _sockets(_PROC / str(keeper)) if keeper else None
     found = []
     for name, address, port in _wanted(description):
-        inodes = [inode for (host, number), inode in listening.items() if number == port and _is_for(host, address)]
-        found.append(PortSeen(name, address, port, bool(inodes), tuple(_holders(set(inodes)))))
+        there = [(host, inode) for host, number, inode in listening if number == port and _is_for(host, address)]
+        # Of two sockets for a port, the one that names the address gets what comes to it.
+        exact = [one for one in there if not ipaddress.ip_address(one[0]).is_unspecified]
+        inodes = {inode for _, inode in exact or there}
+        by_keeper = None if kept is None else bool(inodes & kept)
+        found.append(PortSeen(name, address, port, bool(inodes), tuple(_holders(inodes)), by_keeper))
     return tuple(found)
 
 
@@ -62,8 +74,8 @@ def _is_for(host: str, address: str) -> bool:
     return bound == wanted or bound.is_unspecified or (wanted.is_unspecified and bound.version == wanted.version)
 
 
-def _listening() -> Iterator[tuple[tuple[str, int], str]]:
-    """Address and port with the socket's inode, of everything that listens for TCP here (proc_net_tcp)."""
+def _listening() -> Iterator[tuple[str, int, str]]:
+    """Address, port and the socket's inode, of everything that listens for TCP here (proc_net_tcp)."""
     for name in ("tcp", "tcp6"):
         try:
             lines = (_PROC / "net" / name).read_text().splitlines()[1:]
@@ -73,7 +85,7 @@ def _listening() -> Iterator[tuple[tuple[str, int], str]]:
             words = line.split()
             if words[3] == _LISTEN:
                 host, _, port = words[1].partition(":")
-                yield (_address(host), int(port, 16)), words[9]
+                yield _address(host), int(port, 16), words[9]
 
 
 def _address(hexadecimal: str) -> str:
@@ -84,17 +96,25 @@ def _address(hexadecimal: str) -> str:
 
 def _holders(inodes: set[str]) -> Iterator[str]:
     """Programs that have one of the sockets open, as far as this user may see."""
-    wanted = {f"socket:[{inode}]" for inode in inodes}
-    if not wanted:
+    if not inodes:
         return
     for process in _PROC.iterdir():
-        if not process.name.isdigit():
+        if not process.name.isdigit() or not inodes & (_sockets(process) or set()):
             continue
-        try:
-            if any(str(link.readlink()) in wanted for link in (process / "fd").iterdir()):
-                yield f"{(process / 'comm').read_text().strip()} ({process.name})"
-        except OSError:
-            continue  # gone, or not ours to see
+        with contextlib.suppress(OSError):  # gone meanwhile
+            yield f"{(process / 'comm').read_text().strip()} ({process.name})"
+
+
+def _sockets(process: Path) -> set[str] | None:
+    """The inodes of the sockets that a process has open; None when this user may not see them, or it is gone."""
+    found = set()
+    try:
+        for link in (process / "fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+                found.add(str(link.readlink()))
+    except OSError:
+        return None
+    return {one[len("socket:[") : -1] for one in found if one.startswith("socket:[")}
 
 
 def clock_synchronised() -> bool | None:

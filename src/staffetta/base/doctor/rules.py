@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from staffetta.base.doctor import disk_rules, running_rules
 from staffetta.base.doctor.facts import BaseSeen, Facts
-from staffetta.base.doctor.findings import Finding
+from staffetta.base.doctor.findings import Finding, Level
 
 
 def judge(facts: Facts) -> tuple[Finding, ...]:
     """Every finding, in the order in which things depend on each other."""
+    return tuple(_said_to(facts, finding) for finding in _judge(facts))
+
+
+def _said_to(facts: Facts, finding: Finding) -> Finding:
+    """Root is not told to run this as root."""
+    return replace(finding, todo="") if facts.as_root and finding.level is Level.UNSEEN else finding
+
+
+def _judge(facts: Facts) -> tuple[Finding, ...]:
     base = facts.base
     return (
         *disk_rules.folders(facts.places),

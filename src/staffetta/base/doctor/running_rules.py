@@ -17,7 +17,11 @@ SYNC_LATE_SECONDS: Final = 120.0
 
 def clock(seen: ClockSeen, base: BaseSeen | Unseen, now: datetime) -> Iterator[Finding]:
     """Kept by somebody, and not behind what was signed (U6)."""
-    floor = None if isinstance(seen.floor, Unseen) else seen.floor
+    if isinstance(seen.floor, Unseen):
+        yield Finding("clock", Level.UNSEEN, seen.floor.why, "Run this as root.")
+        floor = None
+    else:
+        floor = seen.floor
     status = base.status if isinstance(base, BaseSeen) else None
     if floor is not None and now < floor:
         yield Finding(
@@ -74,6 +78,14 @@ def ports(ports: tuple[PortSeen, ...], kept: bool) -> Iterator[Finding]:
                 "See that the address is on this machine (`ip address`) and that nothing else had the port when keeper "
                 "started; keeper tries again by itself.",
             )
+        elif kept and one.by_keeper is False:
+            bad = True
+            yield Finding(
+                "ports",
+                Level.ERROR,
+                f"Keeper runs, but {where} is in use by another program{by}.",
+                "End that program, or give it another port; keeper tries again by itself.",
+            )
         elif not kept and one.held:
             bad = True
             yield Finding(
@@ -83,7 +95,8 @@ def ports(ports: tuple[PortSeen, ...], kept: bool) -> Iterator[Finding]:
                 "End that program, or give it another port, before you start keeper.",
             )
     if ports and not bad:
-        said = "Keeper holds" if kept else "Free for keeper:"
+        seen = all(one.by_keeper for one in ports)
+        said = "Free for keeper:" if not kept else "Keeper holds" if seen else "Somebody, keeper as a rule, holds"
         yield Finding("ports", Level.FINE, f"{said} {', '.join(f'{one.port} ({one.name})' for one in ports)}.")
 
 

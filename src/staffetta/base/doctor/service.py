@@ -3,45 +3,72 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 from staffetta.base.doctor import looking
-from staffetta.base.doctor.asking import ask_base, ask_server
+from staffetta.base.doctor.apart import Apart
+from staffetta.base.doctor.asking import ANSWER_SECONDS, BASE_SECONDS, ask_base, ask_server
 from staffetta.base.doctor.databases import check_database
-from staffetta.base.doctor.facts import BaseSeen, ClockSeen, Facts, ServerSeen, Unseen
-from staffetta.base.doctor.machine import clock_synchronised, keeper_runs, ports
+from staffetta.base.doctor.facts import BaseSeen, ClockSeen, DatabaseSeen, Facts, ServerSeen, Unseen
+from staffetta.base.doctor.machine import clock_synchronised, keeper_process, ports
 from staffetta.control.paths import ApplianceDescription, AppliancePaths, read_description
 
 
-def examine(paths: AppliancePaths, actor: str, now: datetime, *, online: bool = True) -> Facts:
+def examine(
+    given: AppliancePaths, actor: str, now: datetime, *, online: bool = True, apart: Apart | None = None
+) -> Facts:
     """Look and ask. ``online`` lets the update server be asked. Raises NotAnAppliance and BadDescription."""
+    paths = AppliancePaths(given.root.resolve())  # the way there is the administrator's; links inside are not
     description = read_description(paths)
-    base = ask_base(paths, actor, online=online)
+    base = ask_base(paths, actor, apart or Apart.begin(BASE_SECONDS, BASE_SECONDS), online=online)
     whose = looking.owners(paths)
-    certificates = looking.certificates(paths, description, now)
+    children = apart or Apart.begin()
+    certificates = looking.certificates(paths, description, now, whose, children)
     if isinstance(certificates, Unseen) and isinstance(base, BaseSeen):
         certificates = base.certificates
-    jobs = looking.job_seen(base.jobs) if isinstance(base, BaseSeen) else looking.jobs(paths)
+    jobs = looking.job_seen(base.jobs) if isinstance(base, BaseSeen) else looking.jobs(paths, whose, children)
+    databases = tuple(
+        children.look(
+            f"The database of {program}", whose.of(program), DatabaseSeen, partial(check_database, paths, program)
+        )
+        for program in looking.PROGRAMS
+    )
+    sizes = {one.program: one.size for one in databases if isinstance(one, DatabaseSeen)}
+    keeper = keeper_process(paths)
     return Facts(
         now=now,
         root=str(paths.root),
         as_root=os.geteuid() == 0,
         places=looking.places(paths, whose),
-        strangers=looking.strangers(paths, whose),
-        releases=tuple(looking.release(paths, program) for program in looking.PROGRAMS),
-        room=looking.room(paths),
-        clock=ClockSeen(clock_synchronised(), looking.time_floor(paths)),
-        keeper_runs=keeper_runs(paths),
-        ports=ports(description),
+        strangers=looking.strangers(paths, whose, children),
+        releases=tuple(looking.release(paths, program, whose, children) for program in looking.PROGRAMS),
+        room=looking.room(paths, whose, children, sizes),
+        clock=ClockSeen(clock_synchronised(), looking.time_floor(paths, whose, children)),
+        keeper_runs=None if keeper is None else keeper > 0,
+        ports=ports(description, keeper),
         certificates=certificates,
-        databases=tuple(check_database(paths, program) for program in looking.PROGRAMS),
-        server=_server(base, description, online=online),
+        databases=databases,
+        server=_server(base, description, whose, children, online=online),
         jobs=jobs,
         base=base,
     )
 
 
-def _server(base: BaseSeen | Unseen, description: ApplianceDescription, *, online: bool) -> ServerSeen | Unseen:
+def _server(
+    base: BaseSeen | Unseen,
+    description: ApplianceDescription,
+    whose: looking.Owners,
+    apart: Apart,
+    *,
+    online: bool,
+) -> ServerSeen | Unseen:
     if isinstance(base, BaseSeen):
         return Unseen("Base asked it.")
-    return ask_server(description) if online else Unseen("It was not asked (--offline).")
+    if not online:
+        return Unseen("It was not asked (--offline).")
+    # Also apart: what a stranger answers is not parsed by root, and the child's deadline is that of the whole question.
+    question = replace(apart, longest=min(apart.longest, ANSWER_SECONDS))
+    seen = question.look("The answer", whose.base, ServerSeen, lambda: ask_server(description))
+    return ServerSeen(description.update_server, seen.why, None) if isinstance(seen, Unseen) else seen

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import re
 import secrets
 from datetime import datetime
 from pathlib import Path
@@ -23,6 +24,7 @@ PREFIX: Final = "stm_"
 """So that a token that was published by mistake is found and known by its beginning."""
 
 _BYTES: Final = 32
+_HASH: Final = re.compile("[0-9a-f]{64}")
 
 
 class MetricsTokens:
@@ -31,6 +33,7 @@ class MetricsTokens:
     def __init__(self, path: Path, url: str) -> None:
         self._path = path
         self._url = url
+        self._seen: tuple[tuple[int, int, int], str] | None = None
 
     def access(self) -> MetricsAccess:
         """Whether metrics can be read, and who has permitted it. Raises MetricsAccessDamaged."""
@@ -52,14 +55,28 @@ class MetricsTokens:
         sync_directory(self._path.parent)
 
     def permits(self, shown: str) -> bool | None:
-        """Whether this is the token, in a time that does not tell how much of it is right; None where there is none."""
-        fields = self._read()
-        return None if fields is None else hmac.compare_digest(_hash(shown), fields["sha256"])
+        """Whether this is the token, in a time that does not tell how much of it is right; None where there is none.
+
+        Whoever reaches the port may ask: the file is read again only when it has changed. Raises MetricsAccessDamaged.
+        """
+        try:
+            found = self._path.stat()
+        except FileNotFoundError:
+            return None
+        state = (found.st_ino, found.st_mtime_ns, found.st_size)
+        if self._seen is None or self._seen[0] != state:
+            fields = self._read()
+            if fields is None:
+                return None
+            self._seen = state, fields["sha256"]
+        return hmac.compare_digest(_hash(shown), self._seen[1])
 
     def _read(self) -> dict[str, str] | None:
         try:
             fields: Any = json.loads(self._path.read_bytes())
             parse_time(fields["made_at"])
+            if not _HASH.fullmatch(fields["sha256"]):
+                raise ValueError(fields["sha256"])
             return {name: str(fields[name]) for name in ("sha256", "made_by", "made_at")}
         except FileNotFoundError:
             return None
