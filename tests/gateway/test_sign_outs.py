@@ -1,7 +1,10 @@
 """Consoles that are signed out, at the gateway: refused, closed within seconds, their sessions ended."""
 
+import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 from django.contrib.auth import SESSION_KEY
@@ -16,6 +19,7 @@ from staffetta.site.data.database import in_database
 from staffetta.site.support.models import SessionReport
 from staffetta.wire import frames, messages, tickets
 from staffetta.wire.errors import CloseCode
+from staffetta.wire.fields import to_base64url
 
 pytestmark = pytest.mark.req("S1", "S12")
 
@@ -154,8 +158,29 @@ async def test_a_terminal_that_signs_in_again_is_in(world: World) -> None:
     await in_database(accounts.sign_out_elsewhere, account, "")
     assert await refused(world, rep) == "signed-out"
     signed_in = await in_database(accounts.authenticate_console, rep.username, PASSWORD, "192.0.2.7")
-    fresh = world.signer.credential(signed_in.id, signed_in.name, rep.key.public)
+    fresh = world.signer.credential(signed_in.id, signed_in.name, rep.key.public, signed_in.consoles_since)
     assert await refused(world, Rep(rep.id, rep.username, rep.key, fresh)) == ""
+
+
+async def test_a_sign_in_that_was_under_way_when_the_password_was_reset_is_void(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its password was right when it was looked at, and the credential is made after the reset."""
+    await world.gateway()
+    rep = await world.rep()
+
+    def reset_meanwhile(note: Callable[..., None], actor: str, act: str, *rest: object) -> None:
+        if act == "user.signed-in":
+            monkeypatch.undo()
+            accounts.reset_password_by_command(rep.username)
+        note(actor, act, *rest)
+
+    monkeypatch.setattr(accounts.audit, "note", partial(reset_meanwhile, accounts.audit.note))
+    key = new_key()
+    body = {"username": rep.username, "password": PASSWORD, "public_key": to_base64url(key.public)}
+    status, answer = await world.post("/console/sign-in", json.dumps(body).encode())
+    assert status == 200, answer
+    assert await refused(world, Rep(rep.id, rep.username, key, str(answer["credential"]))) == "signed-out"
 
 
 async def test_a_web_session_that_has_not_come_by_data_sync_keeps_its_console(world: World) -> None:

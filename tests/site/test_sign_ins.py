@@ -18,7 +18,7 @@ from staffetta.site.accounts import service as accounts
 from staffetta.site.accounts.models import Account, WebSession
 from staffetta.site.accounts.permissions import Allowed
 from staffetta.site.accounts.sessions import SessionStore
-from staffetta.site.accounts.sign_ins import SignIn, signed_out
+from staffetta.site.accounts.sign_ins import SignIn, signed_out, void_consoles
 from staffetta.site.data import identity
 from staffetta.site.data.models import Record, SiteInstance
 from staffetta.site.support import service as support
@@ -50,14 +50,15 @@ def credential_of(browser: Client) -> Credential:
 def console_in(browser: Client) -> SignIn:
     """What the gateway knows of a console that this browser has brought online."""
     credential = credential_of(browser)
-    return SignIn(credential.rep, credential.web, credential.made_at)
+    return SignIn(credential.rep, credential.web, credential.signed_in_since)
 
 
 def console_at_terminal(account: Account) -> SignIn:
     key = identity.site_identity()
-    token = make_credential(account.id, account.username, os.urandom(32), utc_now(), key)
+    account.refresh_from_db()
+    token = make_credential(account.id, account.username, os.urandom(32), utc_now(), key, account.consoles_since)
     credential = read_credential(token, key.public, utc_now())
-    return SignIn(credential.rep, credential.web, credential.made_at)
+    return SignIn(credential.rep, credential.web, credential.signed_in_since)
 
 
 def is_out(console: SignIn, under_way: bool | None = None) -> bool:
@@ -158,11 +159,21 @@ def test_a_web_session_that_has_not_come_here_yet_counts_until_the_account_says_
     assert is_out(unknown)
 
 
+def test_it_is_no_matter_whose_clock_is_behind(rita: Account) -> None:
+    """The appliance that serves now is an hour behind the one that served before."""
+    first = console_at_terminal(rita)
+    void_consoles(rita, utc_now() + timedelta(hours=1))
+    second = console_at_terminal(rita)
+    assert [is_out(first), is_out(second)] == [True, False]
+    accounts.sign_out_elsewhere(rita, "")
+    assert is_out(second) and not is_out(console_at_terminal(rita))
+
+
 def test_what_the_release_before_this_one_wrote_holds_as_it_did(browser: Browser, rita: Account) -> None:
     """Neither its credentials nor its sessions name a web session; signing out reaches them by their time."""
     old = Credential(rita.id, "rita", os.urandom(32), int((utc_now() + CREDENTIAL_LIFE).timestamp()))
-    assert abs(old.made_at - utc_now()) < timedelta(seconds=2)
-    console = SignIn(rita.id, old.web, old.made_at)
+    assert abs(old.signed_in_since - utc_now()) < timedelta(seconds=2)
+    console = SignIn(rita.id, old.web, old.signed_in_since)
     opened = support.open_session(rita.id, enrolled("till"), "shell")
     assert LiveSession.objects.get(pk=opened.id).web is None
     assert not is_out(console) and not is_out(support.session(opened.id).sign_in)
