@@ -1,6 +1,8 @@
 """Consoles that are signed out, at the gateway: refused, closed within seconds, their sessions ended."""
 
+import asyncio
 import json
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,10 +15,11 @@ from gateway.world import PASSWORD, Enrolled, Rep, WebSocketEnd, World, new_key,
 from staffetta.kernel.ids import new_id
 from staffetta.site.accounts import credentials
 from staffetta.site.accounts import service as accounts
-from staffetta.site.accounts.models import Account
+from staffetta.site.accounts.models import Account, WebSession
 from staffetta.site.accounts.sessions import SessionStore
 from staffetta.site.data.database import in_database
 from staffetta.site.support.models import SessionReport
+from staffetta.ui.signin.sessions import token_hash
 from staffetta.wire import frames, messages, tickets
 from staffetta.wire.errors import CloseCode
 from staffetta.wire.fields import to_base64url
@@ -44,15 +47,12 @@ class UnderWay:
 
 def _browser(account_id: str) -> tuple[str, Rep]:
     """The token of a new web session, and a console of its browser."""
-    store = SessionStore()
-    store.create()
-    store[SESSION_KEY] = account_id
-    web = store.for_consoles()
-    store.save()
+    token = _web_session(account_id)
+    web = SessionStore(token).for_consoles()
     key = new_key()
     account = Account.objects.get(pk=account_id)
     made = credentials.for_browser(account, key.public, "192.0.2.7", web)
-    return str(store.session_key), Rep(account_id, account.username, key, made.token)
+    return token, Rep(account_id, account.username, key, made.token)
 
 
 async def under_way(world: World, rep: Rep) -> UnderWay:
@@ -197,3 +197,30 @@ async def test_a_web_session_that_has_not_come_by_data_sync_keeps_its_console(wo
 
 def _forget(account_id: str) -> None:
     SessionStore.sessions().filter(account_id=account_id).delete()
+
+
+async def test_requests_at_the_same_time_draw_one_name(world: World) -> None:
+    await world.gateway()
+    rep = await world.rep()
+    together = threading.Barrier(2)
+
+    def ask(token: str, number: int) -> str:
+        store = SessionStore(token)
+        store["x"] = number
+        together.wait(10)
+        name = store.for_consoles()
+        store.save()
+        return name
+
+    for _ in range(10):
+        token = await in_database(_web_session, rep.id)
+        one, other = await asyncio.gather(in_database(ask, token, 1), in_database(ask, token, 2))
+        assert one == other == (await in_database(WebSession.objects.get, token_hash=token_hash(token))).console
+
+
+def _web_session(account_id: str) -> str:
+    store = SessionStore()
+    store.create()
+    store[SESSION_KEY] = account_id
+    store.save()
+    return str(store.session_key)

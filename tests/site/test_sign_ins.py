@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.contrib.sessions.backends.base import UpdateError
+from django.contrib.sessions.exceptions import SessionInterrupted
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -84,6 +85,30 @@ def test_a_credential_names_its_web_session_and_opens_nothing(browser: Browser, 
     stranger = browser()
     stranger.cookies["__Host-staffetta-site"] = credential.web
     assert stranger.get("/login/my-account").status_code == 302
+
+
+def test_a_web_session_keeps_its_name_when_others_of_its_requests_save(browser: Browser, rita: Account) -> None:
+    client = browser(rita)
+    token = token_of(client)
+    at_once = [SessionStore(token) for _ in range(2)]
+    for one in at_once:
+        one.load()
+    names = {one.for_consoles() for one in at_once}
+    for one in at_once:
+        one["visited"] = True
+        one.save()
+    assert len(names) == 1
+    assert names == {SessionStore(token).for_consoles(), WebSession.objects.get().console}
+    assert "console" not in WebSession.objects.get().data
+
+
+def test_a_web_session_that_was_ended_meanwhile_gets_no_name(browser: Browser, rita: Account) -> None:
+    token = token_of(browser(rita))
+    late = SessionStore(token)
+    late.load()
+    SessionStore.end_all_of(rita.id)
+    with pytest.raises(SessionInterrupted):
+        late.for_consoles()
 
 
 def test_signing_out_elsewhere_reaches_every_console_but_this_browsers(browser: Browser, rita: Account) -> None:
