@@ -41,6 +41,12 @@ def void_consoles(account: Account, now: datetime) -> None:
     account.save(update_fields=["consoles_since"])
 
 
+def void_every_console(now: datetime) -> None:
+    """The same for every account, after a restore: the backup does not know who was signed out since it was made."""
+    for account in Account.objects.all():
+        void_consoles(account, now)
+
+
 def signed_out(consoles: Collection[SignIn], now: datetime, *, under_way: bool) -> frozenset[SignIn]:
     """Return which of these are signed out; ``under_way``: it is their sessions that are asked about.
 
