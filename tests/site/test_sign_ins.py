@@ -167,13 +167,27 @@ def test_signing_out_ends_this_browsers_console_alone(browser: Browser, rita: Ac
     assert one.get("/login/my-account").status_code == 302
 
 
-def test_a_session_under_way_counts_as_use_until_the_limit_of_the_web_session(browser: Browser, rita: Account) -> None:
+def test_a_session_under_way_goes_on_until_somebody_ends_the_web_session(browser: Browser, rita: Account) -> None:
     client = browser(rita)
     here = console_in(client)
     WebSession.objects.update(expires_at=utc_now() - timedelta(seconds=1))
     assert client.get("/login/my-account").status_code == 302
     assert is_out(here, under_way=False) and not is_out(here, under_way=True)
     WebSession.objects.update(started_at=utc_now() - ABSOLUTE_LIMIT)
+    assert is_out(here, under_way=False) and not is_out(here, under_way=True)
+    SessionStore.clear_expired()
+    assert is_out(here, under_way=False) and not is_out(here, under_way=True)
+    accounts.sign_out_elsewhere(rita, "")
+    assert is_out(here)
+
+
+def test_a_session_that_outlasts_what_is_kept_of_its_web_session_can_be_ended(browser: Browser, rita: Account) -> None:
+    here = console_in(browser(rita))
+    long_ago = utc_now() - ABSOLUTE_LIMIT - CREDENTIAL_LIFE
+    WebSession.objects.update(started_at=long_ago, expires_at=long_ago + ABSOLUTE_LIMIT)
+    SessionStore.clear_expired()
+    assert not WebSession.objects.exists() and not is_out(here, under_way=True)
+    accounts.reset_password_by_command("rita")
     assert is_out(here)
 
 

@@ -1,7 +1,8 @@
 """Which consoles are signed out: a browser's with its web session, a terminal's when its account says so.
 
-- A browser's console holds as long as its web session, whatever token that has. An hour without a page signs it out
-  for a new session; one that is under way counts as use, so that only an end of the web session ends it, or its limit.
+- A browser's console holds as long as its web session, whatever token that has. An hour without a page, or the 12 hours
+  from its start, sign it out for new sessions. One that is under way goes on, as in a terminal, until somebody ends the
+  web session: work is not cut by the clock.
 - A web session that this appliance has never heard of may not have come by data-sync yet. Its consoles hold, and those
   of a terminal too, until the account says that all consoles from before are signed out.
 """
@@ -12,7 +13,6 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from staffetta.site.accounts.models import Account, WebSession
-from staffetta.ui.signin.sessions import ABSOLUTE_LIMIT
 from staffetta.wire.signed import from_milliseconds, milliseconds
 
 _STEP: Final = timedelta(milliseconds=1)
@@ -75,7 +75,4 @@ def _holds(
     rows = tuple(known)
     if not rows:
         return since is None or console.since >= since
-    return any(
-        row.ended_at is None and now < (row.started_at + ABSOLUTE_LIMIT if under_way else row.expires_at)
-        for row in rows
-    )
+    return any(row.ended_at is None and (under_way or now < row.expires_at) for row in rows)
