@@ -245,7 +245,7 @@ def test_a_console_that_is_signed_out_says_what_to_do(world: World, site: Site, 
     site.run(gateway.sign_out_consoles())
     console.expect_exact("this console was signed out. Run: staffetta console sign-in")
     console.wait()
-    assert console.exitstatus == 6
+    assert console.exitstatus == 3
 
 
 def _in_a_shell(world: World, command: tuple[str, ...]) -> pexpect.spawn:

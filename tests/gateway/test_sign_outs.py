@@ -1,7 +1,12 @@
 """Consoles that are signed out, at the gateway: refused, closed within seconds, their sessions ended."""
 
+import asyncio
+import json
+import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 from django.contrib.auth import SESSION_KEY
@@ -10,12 +15,14 @@ from gateway.world import PASSWORD, Enrolled, Rep, WebSocketEnd, World, new_key,
 from staffetta.kernel.ids import new_id
 from staffetta.site.accounts import credentials
 from staffetta.site.accounts import service as accounts
-from staffetta.site.accounts.models import Account
+from staffetta.site.accounts.models import Account, WebSession
 from staffetta.site.accounts.sessions import SessionStore
 from staffetta.site.data.database import in_database
 from staffetta.site.support.models import SessionReport
+from staffetta.ui.signin.sessions import token_hash
 from staffetta.wire import frames, messages, tickets
 from staffetta.wire.errors import CloseCode
+from staffetta.wire.fields import to_base64url
 
 pytestmark = pytest.mark.req("S1", "S12")
 
@@ -40,15 +47,12 @@ class UnderWay:
 
 def _browser(account_id: str) -> tuple[str, Rep]:
     """The token of a new web session, and a console of its browser."""
-    store = SessionStore()
-    store.create()
-    store[SESSION_KEY] = account_id
-    web = store.for_consoles()
-    store.save()
+    token = _web_session(account_id)
+    web = SessionStore(token).for_consoles()
     key = new_key()
     account = Account.objects.get(pk=account_id)
     made = credentials.for_browser(account, key.public, "192.0.2.7", web)
-    return str(store.session_key), Rep(account_id, account.username, key, made.token)
+    return token, Rep(account_id, account.username, key, made.token)
 
 
 async def under_way(world: World, rep: Rep) -> UnderWay:
@@ -154,8 +158,29 @@ async def test_a_terminal_that_signs_in_again_is_in(world: World) -> None:
     await in_database(accounts.sign_out_elsewhere, account, "")
     assert await refused(world, rep) == "signed-out"
     signed_in = await in_database(accounts.authenticate_console, rep.username, PASSWORD, "192.0.2.7")
-    fresh = world.signer.credential(signed_in.id, signed_in.name, rep.key.public)
+    fresh = world.signer.credential(signed_in.id, signed_in.name, rep.key.public, signed_in.consoles_since)
     assert await refused(world, Rep(rep.id, rep.username, rep.key, fresh)) == ""
+
+
+async def test_a_sign_in_that_was_under_way_when_the_password_was_reset_is_void(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its password was right when it was looked at, and the credential is made after the reset."""
+    await world.gateway()
+    rep = await world.rep()
+
+    def reset_meanwhile(note: Callable[..., None], actor: str, act: str, *rest: object) -> None:
+        if act == "user.signed-in":
+            monkeypatch.undo()
+            accounts.reset_password_by_command(rep.username)
+        note(actor, act, *rest)
+
+    monkeypatch.setattr(accounts.audit, "note", partial(reset_meanwhile, accounts.audit.note))
+    key = new_key()
+    body = {"username": rep.username, "password": PASSWORD, "public_key": to_base64url(key.public)}
+    status, answer = await world.post("/console/sign-in", json.dumps(body).encode())
+    assert status == 200, answer
+    assert await refused(world, Rep(rep.id, rep.username, key, str(answer["credential"]))) == "signed-out"
 
 
 async def test_a_web_session_that_has_not_come_by_data_sync_keeps_its_console(world: World) -> None:
@@ -172,3 +197,30 @@ async def test_a_web_session_that_has_not_come_by_data_sync_keeps_its_console(wo
 
 def _forget(account_id: str) -> None:
     SessionStore.sessions().filter(account_id=account_id).delete()
+
+
+async def test_requests_at_the_same_time_draw_one_name(world: World) -> None:
+    await world.gateway()
+    rep = await world.rep()
+    together = threading.Barrier(2)
+
+    def ask(token: str, number: int) -> str:
+        store = SessionStore(token)
+        store["x"] = number
+        together.wait(10)
+        name = store.for_consoles()
+        store.save()
+        return name
+
+    for _ in range(10):
+        token = await in_database(_web_session, rep.id)
+        one, other = await asyncio.gather(in_database(ask, token, 1), in_database(ask, token, 2))
+        assert one == other == (await in_database(WebSession.objects.get, token_hash=token_hash(token))).console
+
+
+def _web_session(account_id: str) -> str:
+    store = SessionStore()
+    store.create()
+    store[SESSION_KEY] = account_id
+    store.save()
+    return str(store.session_key)

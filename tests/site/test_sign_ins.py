@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.contrib.sessions.backends.base import UpdateError
+from django.contrib.sessions.exceptions import SessionInterrupted
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -18,7 +19,7 @@ from staffetta.site.accounts import service as accounts
 from staffetta.site.accounts.models import Account, WebSession
 from staffetta.site.accounts.permissions import Allowed
 from staffetta.site.accounts.sessions import SessionStore
-from staffetta.site.accounts.sign_ins import SignIn, signed_out
+from staffetta.site.accounts.sign_ins import SignIn, signed_out, void_consoles
 from staffetta.site.data import identity
 from staffetta.site.data.models import Record, SiteInstance
 from staffetta.site.support import service as support
@@ -50,14 +51,15 @@ def credential_of(browser: Client) -> Credential:
 def console_in(browser: Client) -> SignIn:
     """What the gateway knows of a console that this browser has brought online."""
     credential = credential_of(browser)
-    return SignIn(credential.rep, credential.web, credential.made_at)
+    return SignIn(credential.rep, credential.web, credential.signed_in_since)
 
 
 def console_at_terminal(account: Account) -> SignIn:
     key = identity.site_identity()
-    token = make_credential(account.id, account.username, os.urandom(32), utc_now(), key)
+    account.refresh_from_db()
+    token = make_credential(account.id, account.username, os.urandom(32), utc_now(), key, account.consoles_since)
     credential = read_credential(token, key.public, utc_now())
-    return SignIn(credential.rep, credential.web, credential.made_at)
+    return SignIn(credential.rep, credential.web, credential.signed_in_since)
 
 
 def is_out(console: SignIn, under_way: bool | None = None) -> bool:
@@ -83,6 +85,30 @@ def test_a_credential_names_its_web_session_and_opens_nothing(browser: Browser, 
     stranger = browser()
     stranger.cookies["__Host-staffetta-site"] = credential.web
     assert stranger.get("/login/my-account").status_code == 302
+
+
+def test_a_web_session_keeps_its_name_when_others_of_its_requests_save(browser: Browser, rita: Account) -> None:
+    client = browser(rita)
+    token = token_of(client)
+    at_once = [SessionStore(token) for _ in range(2)]
+    for one in at_once:
+        one.load()
+    names = {one.for_consoles() for one in at_once}
+    for one in at_once:
+        one["visited"] = True
+        one.save()
+    assert len(names) == 1
+    assert names == {SessionStore(token).for_consoles(), WebSession.objects.get().console}
+    assert "console" not in WebSession.objects.get().data
+
+
+def test_a_web_session_that_was_ended_meanwhile_gets_no_name(browser: Browser, rita: Account) -> None:
+    token = token_of(browser(rita))
+    late = SessionStore(token)
+    late.load()
+    SessionStore.end_all_of(rita.id)
+    with pytest.raises(SessionInterrupted):
+        late.for_consoles()
 
 
 def test_signing_out_elsewhere_reaches_every_console_but_this_browsers(browser: Browser, rita: Account) -> None:
@@ -141,13 +167,27 @@ def test_signing_out_ends_this_browsers_console_alone(browser: Browser, rita: Ac
     assert one.get("/login/my-account").status_code == 302
 
 
-def test_a_session_under_way_counts_as_use_until_the_limit_of_the_web_session(browser: Browser, rita: Account) -> None:
+def test_a_session_under_way_goes_on_until_somebody_ends_the_web_session(browser: Browser, rita: Account) -> None:
     client = browser(rita)
     here = console_in(client)
     WebSession.objects.update(expires_at=utc_now() - timedelta(seconds=1))
     assert client.get("/login/my-account").status_code == 302
     assert is_out(here, under_way=False) and not is_out(here, under_way=True)
     WebSession.objects.update(started_at=utc_now() - ABSOLUTE_LIMIT)
+    assert is_out(here, under_way=False) and not is_out(here, under_way=True)
+    SessionStore.clear_expired()
+    assert is_out(here, under_way=False) and not is_out(here, under_way=True)
+    accounts.sign_out_elsewhere(rita, "")
+    assert is_out(here)
+
+
+def test_a_session_that_outlasts_what_is_kept_of_its_web_session_can_be_ended(browser: Browser, rita: Account) -> None:
+    here = console_in(browser(rita))
+    long_ago = utc_now() - ABSOLUTE_LIMIT - CREDENTIAL_LIFE
+    WebSession.objects.update(started_at=long_ago, expires_at=long_ago + ABSOLUTE_LIMIT)
+    SessionStore.clear_expired()
+    assert not WebSession.objects.exists() and not is_out(here, under_way=True)
+    accounts.reset_password_by_command("rita")
     assert is_out(here)
 
 
@@ -158,11 +198,21 @@ def test_a_web_session_that_has_not_come_here_yet_counts_until_the_account_says_
     assert is_out(unknown)
 
 
+def test_it_is_no_matter_whose_clock_is_behind(rita: Account) -> None:
+    """The appliance that serves now is an hour behind the one that served before."""
+    first = console_at_terminal(rita)
+    void_consoles(rita, utc_now() + timedelta(hours=1))
+    second = console_at_terminal(rita)
+    assert [is_out(first), is_out(second)] == [True, False]
+    accounts.sign_out_elsewhere(rita, "")
+    assert is_out(second) and not is_out(console_at_terminal(rita))
+
+
 def test_what_the_release_before_this_one_wrote_holds_as_it_did(browser: Browser, rita: Account) -> None:
     """Neither its credentials nor its sessions name a web session; signing out reaches them by their time."""
     old = Credential(rita.id, "rita", os.urandom(32), int((utc_now() + CREDENTIAL_LIFE).timestamp()))
-    assert abs(old.made_at - utc_now()) < timedelta(seconds=2)
-    console = SignIn(rita.id, old.web, old.made_at)
+    assert abs(old.signed_in_since - utc_now()) < timedelta(seconds=2)
+    console = SignIn(rita.id, old.web, old.signed_in_since)
     opened = support.open_session(rita.id, enrolled("till"), "shell")
     assert LiveSession.objects.get(pk=opened.id).web is None
     assert not is_out(console) and not is_out(support.session(opened.id).sign_in)

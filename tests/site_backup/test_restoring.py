@@ -15,7 +15,9 @@ import pytest
 
 from staffetta.kernel.clock import utc_now
 from staffetta.kernel.errors import StaffettaError
+from staffetta.site.accounts import service as accounts
 from staffetta.site.accounts.models import Account
+from staffetta.site.accounts.sign_ins import SignIn, signed_out
 from staffetta.site.backup import archive, lines, manifest, restoring, service, work
 from staffetta.site.backup.age import EncryptingWriter
 from staffetta.site.backup.archive import ArchiveReader, ArchiveWriter
@@ -126,6 +128,21 @@ def test_it_is_restored(plain: bytes) -> None:
     assert row.name == "kept.txt" and blobs.path_of(row.sha256).read_bytes() == b"bytes"
     assert done.former is not None and done.former.exists()
     assert Record.objects.filter(body__action="backup.restored", body__actor="admin").count() == 1
+
+
+@pytest.mark.req("S12")
+def test_consoles_that_were_signed_out_since_the_backup_stay_so(plain: bytes) -> None:
+    """Those who were not are out too: on a new appliance nobody knows which is which."""
+    account = Account.objects.get(username="admin")
+    at_backup = SignIn(account.pk, "", utc_now())
+    accounts.sign_out_elsewhere(account, "")
+    later = SignIn(account.pk, "", account.consoles_since or utc_now())
+    assert signed_out({at_backup, later}, utc_now(), under_way=True) == {at_backup}
+    restore(plain)
+    assert signed_out({at_backup, later}, utc_now(), under_way=True) == {at_backup, later}
+    account.refresh_from_db()
+    again = SignIn(account.pk, "", account.consoles_since or utc_now())
+    assert not signed_out({again}, utc_now(), under_way=True)
 
 
 @pytest.mark.req("F5")

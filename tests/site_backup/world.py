@@ -74,7 +74,9 @@ class Revealed:
 
 def state():
   return json.loads(json.dumps({
-    "documents": {f"{one.type} {one.key}": one.body for one in documents.collect(Sync.CONFIG, Revealed())},
+    # Since when consoles are signed in is set by every restore.
+    "documents": {f"{one.type} {one.key}": {k: v for k, v in one.body.items() if k != "consoles_since"}
+                  for one in documents.collect(Sync.CONFIG, Revealed())},
     "records": sorted(f"{r.origin} {r.incarnation} {r.sequence} {r.kind} {r.at} {json.dumps(r.body)}"
                       for r in Record.objects.all()),
     "reports": sorted(f"{r.pk} {r.client_name} {r.opened_at} {r.ended_at}" for r in SessionReport.objects.all()),

@@ -26,8 +26,8 @@ def signed_in(rita: Account) -> tuple[str, SignIn]:
     store = SessionStore()
     store.create()
     store[SESSION_KEY] = rita.pk
-    web = store.for_consoles()
     store.save()
+    web = store.for_consoles()
     return str(store.session_key), SignIn(rita.pk, web, utc_now())
 
 

@@ -17,6 +17,7 @@ from django.utils import timezone
 from staffetta.base.web.models import Account, Session
 from staffetta.base.web.sessions import SessionStore
 from staffetta.ui.signin.accounts import FIRST_PASSWORD, seed_admin
+from staffetta.ui.signin.forms import ChangePasswordForm
 from staffetta.ui.signin.limits import COOL_OFF, FAILURE_LIMIT
 from staffetta.ui.signin.sessions import ABSOLUTE_LIMIT, IDLE_LIMIT, token_hash
 from staffetta.ui.signin.signals import password_changed
@@ -87,6 +88,48 @@ def test_a_bad_new_password_is_refused_with_the_reason(
     fresh.refresh_from_db()
     assert fresh.must_change_password
     assert fresh.check_password(FIRST_PASSWORD)
+
+
+@pytest.mark.req("H3")
+def test_a_password_is_not_changed_if_what_hangs_on_it_cannot_be_ended(browser: Client, fresh: Account) -> None:
+    sign_in(browser, password=FIRST_PASSWORD)
+    before = token_of(browser)
+    browser.raise_request_exception = False
+    failing = mock.Mock(side_effect=RuntimeError)
+    password_changed.connect(failing)
+    try:
+        answer = browser.post(
+            CHANGE, {"old_password": FIRST_PASSWORD, "new_password1": NEW_PASSWORD, "new_password2": NEW_PASSWORD}
+        )
+    finally:
+        password_changed.disconnect(failing)
+    assert answer.status_code == 500
+    fresh.refresh_from_db()
+    assert fresh.check_password(FIRST_PASSWORD) and fresh.must_change_password
+    assert token_of(browser) == before
+    assert browser.get(CHANGE).status_code == 200, "the session goes on as it was"
+
+
+@pytest.mark.req("H3", "S12")
+def test_a_password_that_was_reset_while_it_was_changed_stays_the_reset_one(browser: Client, fresh: Account) -> None:
+    sign_in(browser, password=FIRST_PASSWORD)
+    whole = ChangePasswordForm.is_valid
+
+    def reset_then(form: ChangePasswordForm) -> bool:
+        valid = whole(form)
+        other = type(fresh).objects.get(pk=fresh.pk)
+        other.set_password("what the administrator gave")
+        other.save()
+        return valid
+
+    with mock.patch.object(ChangePasswordForm, "is_valid", reset_then):
+        answer = browser.post(
+            CHANGE, {"old_password": FIRST_PASSWORD, "new_password1": NEW_PASSWORD, "new_password2": NEW_PASSWORD}
+        )
+    assert answer.status_code == 200
+    assert "The old password is wrong." in answer.content.decode()
+    fresh.refresh_from_db()
+    assert fresh.check_password("what the administrator gave")
 
 
 @pytest.mark.req("H3")

@@ -178,11 +178,19 @@ def test_a_statement_of_an_older_release_names_no_appliance() -> None:
     assert signed.read_statement(older, SITE.public).appliance == ""
 
 
-def test_a_credential_names_the_web_session_and_when_it_was_made() -> None:
+def test_a_credential_names_the_web_session_and_what_the_account_said() -> None:
     at = NOW.replace(microsecond=123_456)
-    token = signed.make_credential("rep-1", "Ada", END.public, at, SITE, "web-1")
-    credential = signed.read_credential(token, SITE.public, at)
-    assert (credential.web, credential.made_at) == ("web-1", NOW.replace(microsecond=123_000))
+    token = signed.make_credential("rep-1", "Ada", END.public, NOW, SITE, at, "web-1")
+    credential = signed.read_credential(token, SITE.public, NOW)
+    assert (credential.web, credential.signed_in_since) == ("web-1", NOW.replace(microsecond=124_000))
+    never = signed.read_credential(signed.make_credential("rep-1", "Ada", END.public, NOW, SITE), SITE.public, NOW)
+    assert (never.web, never.signed_in_since) == ("", signed.EPOCH)
+
+
+def test_milliseconds_come_back_as_they_were() -> None:
+    for number in range(0, 3_000, 7):
+        at = NOW + timedelta(milliseconds=number)
+        assert signed.from_milliseconds(signed.milliseconds(at)) == at
 
 
 def test_a_credential_of_an_older_release_was_made_its_life_before_it_ends() -> None:
@@ -193,4 +201,4 @@ def test_a_credential_of_an_older_release_was_made_its_life_before_it_ends() -> 
         "exp": signed.seconds(NOW + signed.CREDENTIAL_LIFE),
     }
     credential = signed.read_credential(signed.sign(signed.Typ.CREDENTIAL, claims, SITE), SITE.public, NOW)
-    assert (credential.web, credential.made_at) == ("", NOW.replace(microsecond=0))
+    assert (credential.web, credential.signed_in_since) == ("", NOW.replace(microsecond=0))

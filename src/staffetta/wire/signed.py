@@ -20,6 +20,7 @@ from staffetta.wire.identity import SigningKey, public_key
 
 MAX_TOKEN: Final = 12_288
 CREDENTIAL_LIFE: Final = timedelta(hours=12)
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 SIGNED_OUT: Final = "signed-out"
 """The word for a console whose sign-in was ended: why it is refused, and why its sessions end."""
 
@@ -89,6 +90,16 @@ def seconds(at: datetime) -> int:
     return int(at.timestamp())
 
 
+def milliseconds(at: datetime) -> int:
+    """Milliseconds since 1970 of an aware time, rounded up."""
+    return -((EPOCH - at) // timedelta(milliseconds=1))
+
+
+def from_milliseconds(since_1970: int) -> datetime:
+    """The time of so many milliseconds since 1970."""
+    return EPOCH + timedelta(milliseconds=since_1970)
+
+
 @dataclass(frozen=True, slots=True)
 class Statement:
     """What the site says of itself, signed by its identity key.
@@ -126,7 +137,9 @@ class Credential:
     """A signed-in rep's console: worth something only with a proof of ``key``. ``exp`` is in seconds since 1970.
 
     ``web`` names the web session of a browser's console ("" for a terminal's, or by an older release); it lets nobody
-    in. ``made`` is in milliseconds since 1970 (0 by an older release).
+    in. ``since`` (milliseconds since 1970, 0 for always) is since when the account counted consoles as signed in, as it
+    was read together with the password: no clock says whether an end of all sign-ins came before or after. An older
+    release leaves it out.
     """
 
     rep: Id
@@ -134,13 +147,13 @@ class Credential:
     key: Key
     exp: _Seconds
     web: Annotated[str, Size(0, 128)] = ""
-    made: _Milliseconds = 0
+    since: _Milliseconds | None = None
 
     @property
-    def made_at(self) -> datetime:
-        """When it was made; of an older release's, to the second."""
-        if self.made:
-            return datetime.fromtimestamp(self.made / 1000, UTC)
+    def signed_in_since(self) -> datetime:
+        """``since`` as a time; of an older release's credential, when it was made, to the second."""
+        if self.since is not None:
+            return from_milliseconds(self.since)
         return datetime.fromtimestamp(self.exp, UTC) - CREDENTIAL_LIFE
 
     def sign(self, key: SigningKey) -> str:
@@ -148,10 +161,21 @@ class Credential:
         return sign(Typ.CREDENTIAL, wire_fields.write(self), key)
 
 
-def make_credential(rep: str, name: str, console_key: bytes, now: datetime, site: SigningKey, web: str = "") -> str:
-    """A credential for a rep who has just signed in, good for ``CREDENTIAL_LIFE``."""
-    made = int(now.timestamp() * 1000)
-    return Credential(rep, name, console_key, seconds(now + CREDENTIAL_LIFE), web, made).sign(site)
+def make_credential(
+    rep: str,
+    name: str,
+    console_key: bytes,
+    now: datetime,
+    site: SigningKey,
+    since: datetime | None = None,
+    web: str = "",
+) -> str:
+    """A credential for a rep who has just signed in, good for ``CREDENTIAL_LIFE``.
+
+    ``since`` is what the account said together with the password, None if nobody ever signed it out.
+    """
+    counted = milliseconds(since or EPOCH)
+    return Credential(rep, name, console_key, seconds(now + CREDENTIAL_LIFE), web, counted).sign(site)
 
 
 def read_credential(token: str, site_key: bytes, now: datetime) -> Credential:

@@ -136,12 +136,12 @@ def end_of(session: Session) -> ClientError:
     """Return the error for a session that is over without having come to what it was for."""
     over = session.over or ""
     match session.close_code:
+        case _ if over == SIGNED_OUT:
+            return AccessRevoked("The session is over: this console was signed out. Run: staffetta console sign-in")
         case CloseCode.REFUSED:
             return AccessRevoked(f"The site no longer accepts this session: {over}")
         case CloseCode.NOT_PROVEN if "expired" in over:
             return ClockWrong(f"The session could not be resumed: {over} Are the clocks of both appliances right?")
-        case _ if over == SIGNED_OUT:
-            return SessionOver("The session is over: this console was signed out. Run: staffetta console sign-in")
         case _:
             return SessionOver(f"The session is over: {over}")
 

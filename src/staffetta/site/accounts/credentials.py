@@ -29,8 +29,9 @@ def for_browser(account: Account, public_key: bytes, remote: str, web: str) -> M
     """Make one for the key (32 raw bytes) that the browser of a signed-in rep has made; ``remote`` is its address.
 
     ``web`` is the name by which consoles know the browser's web session: the credential is good while that goes on.
+    The account is as it was read when the web session was checked.
     """
     now = utc_now()
     audit.note(account.username, "user.console-opened", account.username, {"from": remote})
-    token = make_credential(account.id, account.username, public_key, now, site_identity(), web)
+    token = make_credential(account.id, account.username, public_key, now, site_identity(), account.consoles_since, web)
     return MadeCredential(token, seconds(now + CREDENTIAL_LIFE))

@@ -24,7 +24,10 @@ class Account(SignInAccount):
     """Made by a new generation that proves itself, for a few seconds: outside lists, the audit log and sync."""
 
     consoles_since = models.DateTimeField(null=True, editable=False)
-    """Consoles whose credential is older are signed out, unless it names a web session that goes on."""
+    """Consoles whose credential says an earlier time are signed out, unless it names a web session that goes on.
+
+    It only ever grows, also where two appliances' clocks differ: see ``sign_ins.void_consoles``.
+    """
 
     objects: ClassVar[AccountManager[Self]] = AccountManager()
 

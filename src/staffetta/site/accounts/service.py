@@ -35,6 +35,8 @@ class RepIdentity:
     id: str
     name: str
     permissions: frozenset[str]
+    consoles_since: datetime | None
+    """Since when the account's consoles are signed in, as it was read together with the password."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,8 @@ def authenticate_console(username: str, password: str, remote: str) -> RepIdenti
             "password-change-needed",
             _("The password must be changed first: sign in to the site's pages with it and choose a new one."),
         )
-    rep = RepIdentity(answer.id, answer.username, frozenset(item.value for item in _rights(answer).allowed))
+    allowed = frozenset(item.value for item in _rights(answer).allowed)
+    rep = RepIdentity(answer.id, answer.username, allowed, answer.consoles_since)
     if Allowed.START_SESSIONS not in rep.permissions:
         raise SignInRefused("may-not-start-sessions", _("This account may not start sessions; ask an administrator."))
     AxesProxyHandler.reset_attempts(username=answer.username, ip_address=remote)

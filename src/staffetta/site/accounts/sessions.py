@@ -6,18 +6,16 @@ from one that data-sync has not brought yet.
 """
 
 import json
-from typing import Any, Final, cast
+from typing import Any, cast
 
+from django.contrib.sessions.exceptions import SessionInterrupted
 from django.db import models, transaction
 from django.utils import timezone
 
 from staffetta.kernel.ids import new_id
 from staffetta.site.accounts.models import WebSession
-from staffetta.ui.signin.sessions import ABSOLUTE_LIMIT, HashedSession, HashedSessionStore
+from staffetta.ui.signin.sessions import ABSOLUTE_LIMIT, HashedSession, HashedSessionStore, token_hash
 from staffetta.wire.signed import CREDENTIAL_LIFE
-
-CONSOLE: Final = "console"
-"""Under which key of a session's data its name for consoles is."""
 
 
 class SessionStore(HashedSessionStore):
@@ -25,11 +23,31 @@ class SessionStore(HashedSessionStore):
 
     model_name = "accounts.WebSession"
 
+    def __init__(self, session_key: str | None = None) -> None:
+        super().__init__(session_key)
+        self._console: str | None = None
+
     def for_consoles(self) -> str:
-        """Return the name by which consoles know this session; it is drawn when it is first asked for."""
-        if CONSOLE not in self:
-            self[CONSOLE] = new_id()
-        return str(self[CONSOLE])
+        """Return the name by which consoles know this stored session; it is drawn when it is first asked for.
+
+        Whoever asks at the same time gets the same name, and no save of the session's data changes it. Raises
+        SessionInterrupted (400) if the session was ended meanwhile.
+        """
+        row = self._row()
+        row.filter(console=None).update(console=new_id())
+        name = row.values_list("console", flat=True).first()
+        if name is None:
+            raise SessionInterrupted("This web session was ended meanwhile; sign in again.")
+        return name
+
+    def cycle_key(self) -> None:
+        """Draw a new token; the session's consoles go along."""
+        with transaction.atomic():
+            self._console = self._row().values_list("console", flat=True).first()
+            try:
+                super().cycle_key()
+            finally:
+                self._console = None
 
     @classmethod
     def clear_expired(cls) -> None:
@@ -63,5 +81,8 @@ class SessionStore(HashedSessionStore):
             kept = ours.exclude(console=None).update(ended_at=now, expires_at=now, data="{}")
             return kept + ours.filter(console=None).delete()[0]
 
-    def _columns(self, data: dict[str, Any]) -> dict[str, Any]:
-        return {"console": data.get(CONSOLE)}
+    def _carried_over(self) -> dict[str, Any]:
+        return {"console": self._console}
+
+    def _row(self) -> models.QuerySet[WebSession]:
+        return WebSession.objects.filter(token_hash=token_hash(self.session_key or ""), ended_at=None)

@@ -1,32 +1,50 @@
 """Which consoles are signed out: a browser's with its web session, a terminal's when its account says so.
 
-- A browser's console holds as long as its web session, whatever token that has. An hour without a page signs it out
-  for a new session; one that is under way counts as use, so that only an end of the web session ends it, or its limit.
+- A browser's console holds as long as its web session, whatever token that has. An hour without a page, or the 12 hours
+  from its start, sign it out for new sessions. One that is under way goes on, as in a terminal, until somebody ends the
+  web session: work is not cut by the clock.
 - A web session that this appliance has never heard of may not have come by data-sync yet. Its consoles hold, and those
   of a terminal too, until the account says that all consoles from before are signed out.
 """
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 from staffetta.site.accounts.models import Account, WebSession
-from staffetta.ui.signin.sessions import ABSOLUTE_LIMIT
+from staffetta.wire.signed import from_milliseconds, milliseconds
+
+_STEP: Final = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
 class SignIn:
-    """By what a console came online: the rep's credential, made ``at`` a time for the web session ``web`` or none."""
+    """By what a console came online: the rep's credential, for the web session ``web`` or none.
+
+    ``since`` is what the account's ``consoles_since`` was when it was signed in to; where nobody knows, when it was.
+    """
 
     rep: str
     web: str
-    at: datetime
+    since: datetime
 
 
 def void_consoles(account: Account, now: datetime) -> None:
-    """Sign out every console of an account but those of its web sessions that go on. Raises ``ReadOnlyHere``."""
-    account.consoles_since = now
+    """Sign out every console of an account but those of its web sessions that go on. Raises ``ReadOnlyHere``.
+
+    In the caller's transaction. The value grows even if the clock stands behind the one that it was last set by.
+    """
+    known = Account.objects.values_list("consoles_since", flat=True).get(pk=account.pk)
+    at = from_milliseconds(milliseconds(now))  # what a credential can say
+    account.consoles_since = at if known is None else max(at, known + _STEP)
     account.save(update_fields=["consoles_since"])
+
+
+def void_every_console(now: datetime) -> None:
+    """The same for every account, after a restore: the backup does not know who was signed out since it was made."""
+    for account in Account.objects.all():
+        void_consoles(account, now)
 
 
 def signed_out(consoles: Collection[SignIn], now: datetime, *, under_way: bool) -> frozenset[SignIn]:
@@ -56,8 +74,5 @@ def _holds(
     """Pure. There are several rows of a web session when its token was drawn anew."""
     rows = tuple(known)
     if not rows:
-        return since is None or console.at > since
-    return any(
-        row.ended_at is None and now < (row.started_at + ABSOLUTE_LIMIT if under_way else row.expires_at)
-        for row in rows
-    )
+        return since is None or console.since >= since
+    return any(row.ended_at is None and (under_way or now < row.expires_at) for row in rows)

@@ -16,6 +16,8 @@ from typing import BinaryIO, Final
 from django.conf import settings
 from django.db import transaction
 
+from staffetta.kernel.clock import utc_now
+from staffetta.site.accounts.sign_ins import void_every_console
 from staffetta.site.backup import lines, opening, rules, work
 from staffetta.site.backup.errors import NotRestorable
 from staffetta.site.backup.manifest import Manifest
@@ -94,6 +96,7 @@ def _apply(opened: Opened, actor: str, former: Path | None) -> Restored:
     present = ((one.type, one.key) for one in documents.collect(Sync.CONFIG, lines.InTheClear()))
     removed = [key for key in present if key not in spared]
     documents.apply(Sync.CONFIG, brought, removed, lines.InTheClear())
+    void_every_console(utc_now())
     if identity.role() is Role.ALONE:
         # Clients follow the highest term they have seen; on a new appliance it would begin with the lowest again.
         SiteInstance.objects.filter(only=True, role_term__lt=said.role_term).update(role_term=said.role_term)

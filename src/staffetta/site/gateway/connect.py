@@ -166,7 +166,7 @@ class Connect:
         self._check_here()  # whether a rep may is for the primary to say
         if not await in_database(accounts.may, credential.rep, Allowed.START_SESSIONS):
             raise Turned(CloseCode.REFUSED, "may-not-start-sessions", "This account may not start sessions.")
-        sign_in = SignIn(credential.rep, credential.web, credential.made_at)
+        sign_in = SignIn(credential.rep, credential.web, credential.signed_in_since)
         if await in_database(signed_out, {sign_in}, self._signer.now(), under_way=False):
             raise Turned(CloseCode.REFUSED, SIGNED_OUT, _SIGN_IN_AGAIN)
         return PresentConsole(

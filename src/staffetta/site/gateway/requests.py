@@ -137,7 +137,7 @@ class Requests:
             if error.retry_seconds is not None:
                 refusal.headers["Retry-After"] = str(error.retry_seconds)
             return refusal
-        credential = self._signer.credential(rep.id, rep.name, body.public_key)
+        credential = self._signer.credential(rep.id, rep.name, body.public_key, rep.consoles_since)
         return _json(
             {
                 "credential": credential,

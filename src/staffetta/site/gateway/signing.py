@@ -109,9 +109,9 @@ class Signer:
         """Return a fresh ticket for this end of a session, bound to the end's key."""
         return tickets.make_ticket(session, end, key, self.term, utc_now(), self._key, about)
 
-    def credential(self, rep: str, name: str, key: bytes) -> str:
-        """Return a credential for the console of a rep who has just signed in."""
-        return signed.make_credential(rep, name, key, utc_now(), self._key)
+    def credential(self, rep: str, name: str, key: bytes, since: datetime | None) -> str:
+        """Return a credential for the console of a rep who has just signed in; ``since``: see ``make_credential``."""
+        return signed.make_credential(rep, name, key, utc_now(), self._key, since)
 
     def wake_up(self, nonce: bytes, client: str) -> bytes:
         """Return the proof that lets a passive client check in."""

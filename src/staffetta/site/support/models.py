@@ -25,8 +25,8 @@ class LiveSession(models.Model):
     probe = models.BooleanField(default=False, db_default=False)
     web = models.CharField(max_length=40, null=True)
     """The web session of the browser whose console opened it, by the name that consoles know; null for a terminal's."""
-    signed_in_at = models.DateTimeField(null=True)
-    """When the credential was made by which that console came online."""
+    signed_in_since = models.DateTimeField(null=True)
+    """What the account said of its consoles when that console was signed in: see ``SignIn.since``."""
     opened_at = models.DateTimeField()
     silent_since = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True, db_index=True)

@@ -106,7 +106,7 @@ def open_session(
             recorded=recorded,
             probe=probe,
             web=(sign_in.web or None) if sign_in else None,
-            signed_in_at=sign_in.at if sign_in else None,
+            signed_in_since=sign_in.since if sign_in else None,
             opened_at=now,
         )
         _tell(
@@ -371,5 +371,5 @@ def _facts(row: LiveSession) -> SessionFacts:
         row.ended_at,
         row.end_reason,
         {end.end: end.counter for end in row.ends.all()},
-        SignIn(row.rep_id, row.web or "", row.signed_in_at or row.opened_at),
+        SignIn(row.rep_id, row.web or "", row.signed_in_since or row.opened_at),
     )

@@ -99,8 +99,8 @@ class HashedSessionStore(SessionBase):
         """End the sessions of these rows; returns how many there were."""
         return rows.delete()[0]
 
-    def _columns(self, data: dict[str, Any]) -> dict[str, Any]:
-        """What a face's own columns hold of a session's data."""
+    def _carried_over(self) -> dict[str, Any]:
+        """What a new row has in a face's own columns. Saving an existing one leaves them alone."""
         return {}
 
     def encode(self, session_dict: dict[str, Any]) -> str:
@@ -151,13 +151,12 @@ class HashedSessionStore(SessionBase):
             "account_id": data.get(SESSION_KEY),
             "started_at": started_at,
             "expires_at": self._expiry(started_at, now),
-            **self._columns(data),
         }
         key = token_hash(self.session_key)
         if must_create:
             try:
                 with transaction.atomic():
-                    self.sessions().create(token_hash=key, **fields)
+                    self.sessions().create(token_hash=key, **fields, **self._carried_over())
             except IntegrityError:
                 raise CreateError from None
         elif not self._going_on().filter(token_hash=key).update(**fields):

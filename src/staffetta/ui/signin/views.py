@@ -6,6 +6,7 @@ from typing import Any, cast
 from django.conf import settings
 from django.contrib import auth, messages
 from django.contrib.auth import update_session_auth_hash
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render, resolve_url
 from django.utils import timezone
@@ -70,17 +71,31 @@ def change_password(request: HttpRequest) -> HttpResponse:
     """Set a new password: this session goes on under a new token, every other session of the account ends."""
     account = cast("Account", request.user)
     form = ChangePasswordForm(account, request.POST if request.method == "POST" else None)
-    if request.method == "POST" and form.is_valid():
-        account.set_password(form.cleaned_data["new_password1"])
-        account.must_change_password = False
-        account.save(update_fields=["password", "must_change_password"])
-        update_session_auth_hash(request, cast("Any", account))
-        password_changed.send(sender=type(account), request=request, account=account)
-        messages.success(request, _("Your password is changed."))
-        return HttpResponseRedirect(resolve_url(settings.LOGIN_REDIRECT_URL))
     forced = account.must_change_password
+    if request.method == "POST" and form.is_valid():
+        if _change(request, account, form.cleaned_data["new_password1"]):
+            messages.success(request, _("Your password is changed."))
+            return HttpResponseRedirect(resolve_url(settings.LOGIN_REDIRECT_URL))
+        form.add_error("old_password", _("The old password is wrong."))
     template = "ui/change_password_first.html" if forced else "ui/change_password.html"
     return render(request, template, {"form": form})
+
+
+def _change(request: HttpRequest, account: Account, password: str) -> bool:
+    """Set a new password and end what hung on the old one, all or nothing.
+
+    Returns False if the password is not the one any more by which the form was checked: somebody has reset it.
+    """
+    checked = account.password
+    account.set_password(password)
+    account.must_change_password = False
+    with transaction.atomic():
+        if not auth.get_user_model()._default_manager.filter(pk=account.pk, password=checked).exists():
+            return False
+        account.save(update_fields=["password", "must_change_password"])
+        update_session_auth_hash(request, cast("Any", account))
+        password_changed.send(sender=auth.get_user_model(), request=request, account=account)
+    return True
 
 
 def _onward(request: HttpRequest) -> str:

@@ -11,7 +11,7 @@ class Migration(migrations.Migration):
     operations = [
         migrations.AddField(
             model_name="livesession",
-            name="signed_in_at",
+            name="signed_in_since",
             field=models.DateTimeField(null=True),
         ),
         migrations.AddField(
