@@ -72,13 +72,13 @@ def progress(request: HttpRequest) -> HttpResponse:
 @needs(Allowed.MODIFY_ALL_JUMP_CLIENTS.full)
 @require_safe
 def clients_csv(request: HttpRequest) -> HttpResponseBase:
-    """Export the list, sorted by *status details* (C5): as it is searched and filtered, without revoked ones."""
+    """Export the list, who is not current first (C5): as it is searched and filtered, without revoked ones."""
     wanted = bundle.version_handed_out()
     search, at = _asked(request, wanted)
     updating = _updating(wanted)
     found = service.list_clients(search, at=at)
     rows = (exports.ClientRow.of(client, wanted, updating) for client in found)
-    made = exports.fleet_csv(rows, check_ins.served_since())
+    made = exports.fleet_csv(rows, wanted)
     return sending.made_now(made, "jump-clients.csv", "text/csv; charset=utf-8")
 
 
