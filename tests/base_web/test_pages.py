@@ -14,7 +14,7 @@ from django.urls import reverse
 
 from staffetta.base.web import place
 from staffetta.base.web.models import Account
-from staffetta.control.appliance import JobState
+from staffetta.control.appliance import JobState, Updates
 from staffetta.control.pairing import SharedAddress, SharedState
 from staffetta.ui.signin.access import access_of, routed_views, views_without_access
 
@@ -67,10 +67,33 @@ def test_an_appliance_without_a_site_says_what_to_do_first(pages: Client, contro
     begun, rest = [("password", "done")], [("site", "later"), ("sign-in", "later")]
     assert states() == [*begun, ("check", "running"), ("eula", "later"), *rest]
     pages.post(reverse("check"))
+    waiting = tuple(replace(offer, eula_accepted=False) for offer in control.updates.offers)
+    control.updates = replace(control.updates, offers=waiting)
     assert states() == [*begun, ("check", "done"), ("eula", "running"), *rest]
     assert control.eula is not None
     pages.post(reverse("accept-eula"), {"sha256": control.eula.sha256, "accept": "on"})
     assert states() == [*begun, ("check", "done"), ("eula", "done"), ("site", "running"), ("sign-in", "later")]
+
+
+@pytest.mark.req("U8", "H3")
+def test_the_first_steps_end_when_the_site_has_a_password_of_its_own(pages: Client, control: ControlServer) -> None:
+    def due() -> list[str]:
+        return re.findall(r'data-step="(.*?)" data-state="running"', text_of(pages.get("/appliance/")))
+
+    control.status = replace(control.status, site_version=None)
+    pages.post(reverse("check"))
+    offers = tuple(replace(offer, eula=None, eula_accepted=True) for offer in control.updates.offers)
+    control.updates, control.eula = replace(control.updates, offers=offers), None
+    assert due() == ["site"], "packages without a licence agreement have none to accept"
+    control.status = replace(control.status, site_version="1.0", site_first_password=True)
+    assert due() == ["sign-in"]
+    page = text_of(pages.get("/appliance/"))
+    assert 'id="step-now" href="https://127.0.10.1:8443/login"' in page, "a way on"
+    control.updates = Updates(None, ())
+    assert due() == ["sign-in"], "what is installed was checked for and accepted"
+    for says in (False, None):
+        control.status = replace(control.status, site_first_password=says)
+        assert "first-steps" not in text_of(pages.get("/appliance/"))
 
 
 @pytest.mark.req("U8")
