@@ -18,6 +18,8 @@ from staffetta.control.appliance import JobState, Updates
 from staffetta.control.pairing import SharedAddress, SharedState
 from staffetta.ui.signin.access import access_of, routed_views, views_without_access
 
+from swapped import wrong_when_swapped
+
 from .control_server import JOB, OFFERS, ControlServer
 
 URLCONF = "staffetta.base.web.urls"
@@ -55,6 +57,30 @@ def test_basics_shows_what_runs_here(pages: Client, control: ControlServer) -> N
     for shown in ("appliance-a", "2026-11-24 05:48:15 UTC", "support.example.com", "128", "its probe fails"):
         assert shown in page
     assert "http://127.0.10.9:8080" in page
+
+
+@pytest.mark.req("S5", "U9")
+def test_what_is_replaced_every_few_seconds_keeps_the_focus_and_is_not_said_again(
+    pages: Client, control: ControlServer
+) -> None:
+    control.begin_job()
+    control.status = replace(control.status, job=JOB, clock_problem="The clock is wrong.")
+    control.updates = replace(control.updates, error="The update server cannot be reached.")
+    page = text_of(pages.get(reverse("updates")))
+    assert page.count("data-announce=") == 3
+    assert wrong_when_swapped(page) == []
+    oob = re.search(r'hx-select-oob="(.*?)"', page)
+    assert oob is not None
+    assert set(oob[1].split(",")) == {"#available", "#install-now", "#history"}, "all that the end of the job changes"
+    for part in oob[1].split(","):
+        assert page.count(f'id="{part[1:]}"') == 1
+    for part in page.split("hx-select-oob")[1].split('id="history"')[1:]:
+        assert wrong_when_swapped(part.partition("</section>")[0], fragment=True) == []
+    assert wrong_when_swapped(text_of(pages.get("/appliance/"))) == []
+    control.status = replace(control.status, site_version=None)
+    assert wrong_when_swapped(text_of(pages.get("/appliance/"))) == []
+    job = text_of(pages.get(reverse("job", args=[JOB])))
+    assert wrong_when_swapped(job.partition('<div id="job">')[2].partition("</main>")[0], fragment=True) == []
 
 
 @pytest.mark.req("U8", "H3")

@@ -4,6 +4,7 @@ import csv
 import io
 import re
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -16,6 +17,7 @@ from staffetta.site.accounts.permissions import Allowed
 from staffetta.site.fleet import bundle, exports, service, standing, updates
 from staffetta.site.fleet.models import JumpClient, Presence, ServedVersion, UpdateSlot
 from staffetta.site.fleet.standing import Standing
+from swapped import wrong_when_swapped
 
 pytestmark = [pytest.mark.django_db, pytest.mark.req("C5")]
 
@@ -130,6 +132,48 @@ def test_the_bar_has_a_part_for_each_place_and_the_legend_leads_to_its_clients(
     assert "<div>late</div>" in found and "<div>busy</div>" not in found
     assert '<input type="hidden" name="standing" value="behind">' in found
     assert "<div>revoked</div>" in client.get(f"{CLIENTS}?standing=nonsense").text, "as if nothing was chosen"
+
+
+@pytest.mark.usefixtures("fleet")
+def test_the_bar_and_the_list_follow_and_keep_what_is_searched_for(
+    browser: Callable[..., Client], admin: Account
+) -> None:
+    client = browser(admin)
+    page = client.get(f"{CLIENTS}?standing=behind&search=at%26e").text
+    for part in (page, client.get(f"{CLIENTS}/progress?standing=behind&search=at%26e").text):
+        assert 'hx-get="/login/jump-clients/progress?search=at%26e&amp;standing=behind" hx-trigger="every 5s"' in part
+        assert 'id="standing-failed" href="/login/jump-clients?standing=failed&amp;search=at%26e"' in part
+        assert 'id="standing-all" href="/login/jump-clients?search=at%26e"' in part
+    assert 'id="clients" hx-get="/login/jump-clients?search=at%26e&amp;standing=behind&amp;page=1"' in page
+    everything = client.get(CLIENTS).text
+    assert 'id="clients" hx-get="/login/jump-clients?page=1" hx-trigger="every 10s" hx-swap="innerHTML"' in everything
+    assert wrong_when_swapped(everything) == []
+    rows = client.get(f"{CLIENTS}?standing=failed&page=1", headers={"HX-Request": "true"}).text
+    assert rows.lstrip().startswith("<tr>") and "<div>back</div>" in rows and "<div>late</div>" not in rows
+    updates.hold("pair upgrade 7")
+    assert wrong_when_swapped(client.get(CLIENTS).text) == []
+
+
+@pytest.mark.usefixtures("fleet")
+def test_the_bar_asks_less_often_when_nobody_is_behind(browser: Callable[..., Client], admin: Account) -> None:
+    Presence.objects.update(version=NEW)
+    assert 'hx-trigger="every 30s"' in browser(admin).get(CLIENTS).text
+    updates.hold("pair upgrade 7")
+    assert 'hx-trigger="every 30s"' not in browser(admin).get(CLIENTS).text
+
+
+@pytest.mark.usefixtures("fleet")
+def test_who_asks_again_within_seconds_is_told_what_was_counted(
+    django_assert_num_queries: Callable[[int], AbstractContextManager[object]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = updates.LateProgress()
+    assert late.read(NEW) == updates.progress(NEW)
+    with django_assert_num_queries(0):
+        assert late.read(NEW).wanted == NEW
+    assert late.read(OLD).wanted == OLD
+    Presence.objects.update(version=NEW)
+    monkeypatch.setattr(updates, "KEPT_SECONDS", 0.0)
+    assert late.read(NEW) == updates.progress(NEW)
 
 
 def test_a_fleet_without_clients_has_no_bar(browser: Callable[..., Client], admin: Account) -> None:
