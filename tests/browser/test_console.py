@@ -74,22 +74,6 @@ def test_a_shell_goes_on_after_a_reload(rita: Window, alpha: Single) -> None:
     assert typed.count("echo half of it and the re''st") == 1
 
 
-@pytest.mark.req("S5")
-def test_a_change_of_the_language_does_not_leave_the_session(rita: Window, alpha: Single) -> None:
-    session = begin(rita, "Start session")
-    page = rita.page
-    page.keyboard.type("echo be''gun\n")
-    shows(page, "begun")
-    for name, language in (("Italiano", "it"), ("English", "en")):
-        page.get_by_role("button", name=name, exact=True).click()
-        page.locator(f"html[lang={language}] #status[data-state=connected]").wait_for()
-        assert rita.path.endswith(f"/{session}")
-        page.locator(".xterm-helper-textarea").focus()
-        page.keyboard.type(f"echo st''ill {language}\n")
-        shows(page, f"still {language}")
-    end(rita, alpha, session)
-
-
 def test_files_go_both_ways(rita: Window, alpha: Single, tmp_path: Path) -> None:
     session = begin(rita, "Files")
     page = rita.page
