@@ -179,7 +179,10 @@ def test_the_choice_leads_back_to_the_address_that_the_browser_shows(pages: Clie
     name = 'name="next"'
     assert name not in text_of(pages.get(reverse("updates"))), "a script may have replaced the address since"
     at = "https://localhost/appliance/updates?some=thing"
-    assert pages.post(reverse("language"), {"language": "it"}, headers={"referer": at, "host": "localhost"})["Location"] == at
+    assert (
+        pages.post(reverse("language"), {"language": "it"}, headers={"referer": at, "host": "localhost"})["Location"]
+        == at
+    )
     foreign = {"referer": "https://foreign.example/"}
     assert pages.post(reverse("language"), {"language": "it"}, headers=foreign)["Location"] == "/"
     answered = text_of(pages.post(reverse("signin:change-password"), {}))

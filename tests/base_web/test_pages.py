@@ -17,7 +17,6 @@ from staffetta.base.web.models import Account
 from staffetta.control.appliance import JobState, Updates
 from staffetta.control.pairing import SharedAddress, SharedState
 from staffetta.ui.signin.access import access_of, routed_views, views_without_access
-
 from swapped import wrong_when_swapped
 
 from .control_server import JOB, OFFERS, ControlServer

@@ -112,9 +112,7 @@ def test_what_is_replaced_every_few_seconds_keeps_the_focus_and_is_not_said_agai
     become(Role.PRIMARY)
     Relationship.objects.update(alarm="peer-silent")
     own = SiteInstance.objects.get().id
-    job = job_record.begin(
-        "0" * 26, a=own, b="other", targets=Targets("1.2", None), actor="admin", now=timezone.now()
-    )
+    job = job_record.begin("0" * 26, a=own, b="other", targets=Targets("1.2", None), actor="admin", now=timezone.now())
     job_store.add(job_record.step_done(job, "All good.", timezone.now()), None)
     for address in (FAILOVER, f"{FAILOVER}/jobs/{job.id}"):
         page = browser.get(address).content.decode()
@@ -236,7 +234,9 @@ def test_the_steps_of_a_job_are_a_timeline_with_evidence_to_open(browser: Client
     assert steps == {"done": "preflight", "failed": "backup"}
     assert re.search(r'<details class="job-label" id="evidence-preflight-1" hx-preserve="true"><summary [^>]*>', page)
     assert '<div class="job-evidence">All &lt;good&gt;.</div>' in page
-    assert re.search(r'id="evidence-backup-1" hx-preserve="true" open><summary [^>]*>Backup</summary>', page), "what failed"
+    assert re.search(r'id="evidence-backup-1" hx-preserve="true" open><summary [^>]*>Backup</summary>', page), (
+        "what failed"
+    )
     assert "evidence-backup-2" not in page, "a step under way has no evidence yet"
     places = [tuple(map(float, one)) for one in re.findall(r'job-span" x="([\d.]+)%" width="([\d.]+)%"', page)]
     assert places == [pytest.approx(one, abs=1.5) for one in ((0, 25), (25, 25), (50, 50))]
