@@ -224,6 +224,7 @@ class Machine:
             database_bytes=self.site_database_bytes,
             role=self.role,
             role_term=self.role_term,
+            first_password=True,
         )
 
     async def measures(self, socket_path: Path, seconds: float, /) -> SiteMeasures:

@@ -251,6 +251,7 @@ async def test_refusals_come_with_code_sentence_and_status(office: Office) -> No
             assert found.error is not None
             status = control.status()
             assert (status.name, status.base_version, status.site_version) == ("one", "1.0", "1.0")
+            assert status.site_first_password is True
             assert {one.name for one in control.certificates()} == {"site", "appliance"}
 
     await asyncio.to_thread(work)

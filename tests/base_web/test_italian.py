@@ -174,6 +174,21 @@ def test_the_choice_of_a_language_outlasts_the_sign_in(admin: Account, control: 
     assert "Sign in" in text_of(browser.get(sign_in))
 
 
+@pytest.mark.req("S5")
+def test_the_choice_leads_back_to_the_address_that_the_browser_shows(pages: Client, control: ControlServer) -> None:
+    name = 'name="next"'
+    assert name not in text_of(pages.get(reverse("updates"))), "a script may have replaced the address since"
+    at = "https://localhost/appliance/updates?some=thing"
+    assert (
+        pages.post(reverse("language"), {"language": "it"}, headers={"referer": at, "host": "localhost"})["Location"]
+        == at
+    )
+    foreign = {"referer": "https://foreign.example/"}
+    assert pages.post(reverse("language"), {"language": "it"}, headers=foreign)["Location"] == "/"
+    answered = text_of(pages.post(reverse("signin:change-password"), {}))
+    assert f'{name} value="{reverse("home")}"' in answered, "an answer to a form cannot be asked for again"
+
+
 @pytest.mark.req("S5", "S12")
 def test_the_choice_leads_nowhere_else_and_takes_no_other_language(pages: Client, control: ControlServer) -> None:
     strange = pages.post(reverse("language"), {"language": "xx", "next": "https://foreign.example/"})

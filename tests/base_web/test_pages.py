@@ -14,9 +14,10 @@ from django.urls import reverse
 
 from staffetta.base.web import place
 from staffetta.base.web.models import Account
-from staffetta.control.appliance import JobState
+from staffetta.control.appliance import JobState, Updates
 from staffetta.control.pairing import SharedAddress, SharedState
 from staffetta.ui.signin.access import access_of, routed_views, views_without_access
+from swapped import wrong_when_swapped
 
 from .control_server import JOB, OFFERS, ControlServer
 
@@ -57,6 +58,30 @@ def test_basics_shows_what_runs_here(pages: Client, control: ControlServer) -> N
     assert "http://127.0.10.9:8080" in page
 
 
+@pytest.mark.req("S5", "U9")
+def test_what_is_replaced_every_few_seconds_keeps_the_focus_and_is_not_said_again(
+    pages: Client, control: ControlServer
+) -> None:
+    control.begin_job()
+    control.status = replace(control.status, job=JOB, clock_problem="The clock is wrong.")
+    control.updates = replace(control.updates, error="The update server cannot be reached.")
+    page = text_of(pages.get(reverse("updates")))
+    assert page.count("data-announce=") == 3
+    assert wrong_when_swapped(page) == []
+    oob = re.search(r'hx-select-oob="(.*?)"', page)
+    assert oob is not None
+    assert set(oob[1].split(",")) == {"#available", "#install-now", "#history"}, "all that the end of the job changes"
+    for part in oob[1].split(","):
+        assert page.count(f'id="{part[1:]}"') == 1
+    for part in page.split("hx-select-oob")[1].split('id="history"')[1:]:
+        assert wrong_when_swapped(part.partition("</section>")[0], fragment=True) == []
+    assert wrong_when_swapped(text_of(pages.get("/appliance/"))) == []
+    control.status = replace(control.status, site_version=None)
+    assert wrong_when_swapped(text_of(pages.get("/appliance/"))) == []
+    job = text_of(pages.get(reverse("job", args=[JOB])))
+    assert wrong_when_swapped(job.partition('<div id="job">')[2].partition("</main>")[0], fragment=True) == []
+
+
 @pytest.mark.req("U8", "H3")
 def test_an_appliance_without_a_site_says_what_to_do_first(pages: Client, control: ControlServer) -> None:
     def states() -> list[tuple[str, str]]:
@@ -67,10 +92,33 @@ def test_an_appliance_without_a_site_says_what_to_do_first(pages: Client, contro
     begun, rest = [("password", "done")], [("site", "later"), ("sign-in", "later")]
     assert states() == [*begun, ("check", "running"), ("eula", "later"), *rest]
     pages.post(reverse("check"))
+    waiting = tuple(replace(offer, eula_accepted=False) for offer in control.updates.offers)
+    control.updates = replace(control.updates, offers=waiting)
     assert states() == [*begun, ("check", "done"), ("eula", "running"), *rest]
     assert control.eula is not None
     pages.post(reverse("accept-eula"), {"sha256": control.eula.sha256, "accept": "on"})
     assert states() == [*begun, ("check", "done"), ("eula", "done"), ("site", "running"), ("sign-in", "later")]
+
+
+@pytest.mark.req("U8", "H3")
+def test_the_first_steps_end_when_the_site_has_a_password_of_its_own(pages: Client, control: ControlServer) -> None:
+    def due() -> list[str]:
+        return re.findall(r'data-step="(.*?)" data-state="running"', text_of(pages.get("/appliance/")))
+
+    control.status = replace(control.status, site_version=None)
+    pages.post(reverse("check"))
+    offers = tuple(replace(offer, eula=None, eula_accepted=True) for offer in control.updates.offers)
+    control.updates, control.eula = replace(control.updates, offers=offers), None
+    assert due() == ["site"], "packages without a licence agreement have none to accept"
+    control.status = replace(control.status, site_version="1.0", site_first_password=True)
+    assert due() == ["sign-in"]
+    page = text_of(pages.get("/appliance/"))
+    assert 'id="step-now" href="https://127.0.10.1:8443/login"' in page, "a way on"
+    control.updates = Updates(None, ())
+    assert due() == ["sign-in"], "what is installed was checked for and accepted"
+    for says in (False, None):
+        control.status = replace(control.status, site_first_password=says)
+        assert "first-steps" not in text_of(pages.get("/appliance/"))
 
 
 @pytest.mark.req("U8")

@@ -13,11 +13,23 @@ STOPS = 200
 """No page has more places where Tab stops."""
 COMPUTER = "computer-2"
 
-SEEN = """(element) => {
-  const style = getComputedStyle(element), place = element.getBoundingClientRect();
-  const marked = (style.outlineStyle !== "none" && parseFloat(style.outlineWidth) > 0) || style.boxShadow !== "none";
-  return element.matches(":focus-visible") && marked && place.bottom > 0 && place.top < innerHeight;
+LOOK = """(element) => {
+  if (element === document.activeElement) return null;
+  const { outlineStyle, outlineWidth, outlineColor, boxShadow } = getComputedStyle(element);
+  return { outline: `${outlineStyle} ${outlineWidth} ${outlineColor}`, boxShadow };
 }"""
+SEEN = """(element, before) => {
+  for (const change of element.getAnimations()) change.finish();
+  const style = getComputedStyle(element), place = element.getBoundingClientRect();
+  const drawn = (color) => !/^transparent$|^rgba\\(.*, ?0\\)$|\\/ ?0%?\\)$/.test(color);
+  const outline = `${style.outlineStyle} ${style.outlineWidth} ${style.outlineColor}`;
+  const outlined = style.outlineStyle !== "none" && parseFloat(style.outlineWidth) > 0 && drawn(style.outlineColor)
+    && outline !== before?.outline;
+  const colors = style.boxShadow.match(/[a-z]+\\([^)]*\\)/g) ?? [];
+  const shadowed = colors.some(drawn) && style.boxShadow !== before?.boxShadow;
+  return element.matches(":focus-visible") && (outlined || shadowed) && place.bottom > 0 && place.top < innerHeight;
+}"""
+"""Whether the focus shows: an outline or a shadow that was not there before, in a colour that can be seen."""
 MARK = """() => {
   const element = document.activeElement;
   if (element === document.body || element.dataset.stopped) return false;
@@ -39,10 +51,12 @@ class Keyboard:
     def to(self, target: Locator) -> Locator:
         """Press Tab until the target has the focus, which must be seen."""
         expect(target).to_have_count(1)
+        before = None
         for _ in range(STOPS):
+            before = before or target.evaluate(LOOK)
             self.page.keyboard.press("Tab")
             if target.evaluate("(element) => element === document.activeElement"):
-                assert target.evaluate(SEEN), f"the focus is not seen at {target}"
+                assert target.evaluate(SEEN, before), f"the focus is not seen at {target}"
                 return target
         raise AssertionError(f"Tab never comes to {target}")
 
@@ -76,6 +90,32 @@ class Keyboard:
             if not self.page.evaluate(MARK):
                 break
         return list(self.page.evaluate(MISSED))
+
+
+@pytest.mark.parametrize(
+    ("style", "seen"),
+    [
+        ("outline: 2px solid blue", True),
+        ("outline: none; box-shadow: 0 0 0 4px rgb(0 0 255 / 25%)", True),
+        ("outline: 2px solid rgb(0 0 0)", True),
+        ("outline: none", False),
+        ("outline: 2px solid transparent", False),
+        ("outline: 2px solid rgb(0 0 255 / 0)", False),
+        ("outline: none; box-shadow: 0 0 0 4px rgb(0 0 255 / 0)", False),
+    ],
+)
+def test_these_hands_see_where_the_focus_is(people: People, style: str, seen: bool) -> None:
+    window = people.arrive("about:blank")
+    page = window.page
+    page.set_content(
+        "<style>button { box-shadow: 0 1px 2px rgb(0 0 0 / 10%); transition: box-shadow 2s }"
+        f"button:focus-visible {{ {style} }}</style><a href='#'>one</a><button>two</button>"
+    )
+    if seen:
+        Keyboard(window).to(page.get_by_role("button"))
+    else:
+        with pytest.raises(AssertionError, match="not seen"):
+            Keyboard(window).to(page.get_by_role("button"))
 
 
 def test_a_technician_gives_support_without_a_mouse(people: People, alpha: Single) -> None:

@@ -474,3 +474,19 @@ def test_a_session_is_held_in_italian(arrive: Callable[..., Window]) -> None:
     assert page.evaluate(SAY, "nobody has written this") == "nobody has written this"
     page.get_by_role("button", name="Termina sessione").click()
     expect(page.locator("#over-words")).to_have_text("La sessione è terminata: terminata da Lei")
+
+
+@pytest.mark.req("S5")
+def test_a_change_of_the_language_does_not_leave_the_session(arrive: Callable[..., Window]) -> None:
+    window = arrive()
+    page = window.page
+    session = begin(window)
+    shows(page, PROMPT.strip())
+    for name, language in (("Italiano", "it"), ("English", "en")):
+        page.get_by_role("button", name=name, exact=True).click()
+        page.locator(f"html[lang={language}] #status[data-state=connected]").wait_for()
+        assert window.path == f"/login/console/sessions/{session}"
+        page.locator(".xterm-helper-textarea").focus()
+        page.keyboard.type(f"echo st''ill {language}\n")
+        shows(page, f"still {language}")
+    finish(window, session)

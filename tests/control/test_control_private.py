@@ -39,10 +39,14 @@ def path():
             {"program": "site", "generation": "g", "version": "1", "role": "backup", "role_term": 4},
             Facts("site", "g", "1", role="backup", role_term=4),
         ),
+        (
+            {"program": "site", "generation": "g", "version": "1", "first_password": True},
+            Facts("site", "g", "1", first_password=True),
+        ),
         ({"program": "site", "generation": "g", "version": "1", "sessions_live": True}, None),
         ({"program": "site", "generation": "g"}, None),
     ],
-    ids=["older", "of a pair", "no number", "no version"],
+    ids=["older", "of a pair", "just installed", "no number", "no version"],
 )
 async def test_facts_of_older_and_newer_generations(path: Path, answer: object, expected: Facts | None) -> None:
     async def answering(_: web.Request) -> web.Response:

@@ -119,6 +119,7 @@ async def test_two_generations_of_a_site_from_migration_to_the_end(appliance: Ap
         assert b"csrfmiddlewaretoken" in answer.body
         seen = await facts(appliance.private_socket("site-aaaa"))
         assert (seen.version, seen.sessions_live, seen.clients_online) == (VERSION, 0, 0)
+        assert seen.first_password is True, "nobody has signed in yet"
         await second.start("web", "gateway", "worker")
         assert (await prove(appliance.private_socket("site-bbbb"))).ok
         await first.each({"do": "deactivate"}, "deactivated")

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from gateway.world import Enrolled, WebSocketEnd, World, new_key, until_true
-from staffetta.packages import Kind
 from staffetta.site.data.database import in_database
 from staffetta.site.fleet import service as fleet
 from staffetta.site.fleet import updates
@@ -15,7 +14,7 @@ from staffetta.site.fleet.rollout import behind as behind_of
 from staffetta.wire import messages, signed
 from staffetta.wire.enrolment import UpdateQuestion, make_enrol_request, to_body
 from staffetta.wire.tickets import make_jump_client_hello
-from vendor.publisher import Publisher
+from vendor.publisher import release_with_clients
 
 
 async def test_the_statement_is_the_sites_own(world: World) -> None:
@@ -63,22 +62,10 @@ async def test_a_body_above_the_limit_is_refused(world: World) -> None:
         assert answer.status == 413
 
 
-def _release_with_clients(folder: Path, *versions: str) -> Path:
-    """A site's release that brings these versions of the client along, in a real bundle."""
-    vendor = folder / "vendor"
-    vendor.mkdir()
-    publisher = Publisher(vendor)
-    infos = [publisher.release(Kind.CLIENT, version) for version in versions]
-    share = folder / "release" / "share"
-    share.mkdir(parents=True)
-    publisher.bundle(*(info.target for info in infos), output="clients").rename(share / "clients.bundle")
-    return folder / "release"
-
-
 @pytest.mark.req("C4", "U12")
 async def test_a_client_of_any_age_is_told_to_follow_and_can_fetch_the_bundle(world: World, folder: Path) -> None:
     """It is told the client's own version, which need not be the site's."""
-    release = _release_with_clients(folder, "4.9", "4.10")
+    release = release_with_clients(folder, "4.9", "4.10")
     content = (release / "share" / "clients.bundle").read_bytes()
     await world.gateway(release=release)
     behind = to_body(UpdateQuestion("", "jump-client", "0.3", "linux"))
@@ -101,7 +88,7 @@ async def test_a_client_of_any_age_is_told_to_follow_and_can_fetch_the_bundle(wo
 
 @pytest.mark.req("C4")
 async def test_clients_update_one_after_the_other(world: World, folder: Path) -> None:
-    await world.gateway(release=_release_with_clients(folder, "4.10"))
+    await world.gateway(release=release_with_clients(folder, "4.10"))
     await in_database(updates.set_limit, "admin", 1)
     first, second = await world.enrolled("first"), await world.enrolled("second")
 

@@ -12,6 +12,7 @@ from own_site import PASSWORD, run_site
 from staffetta.site.accounts import service as accounts
 from staffetta.site.accounts.models import Account
 from staffetta.site.accounts.permissions import Allowed
+from staffetta.site.fleet import updates, views
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -25,6 +26,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _own_folder(tmp_path: Path, settings: Any) -> None:
     """Blobs of one test are nobody else's."""
     settings.STAFFETTA_SITE_FOLDER = tmp_path
+    views._late_progress = updates.LateProgress()  # nor is what was counted
     settings.PASSWORD_HASHERS = [
         "django.contrib.auth.hashers.MD5PasswordHasher",
         "django.contrib.auth.hashers.ScryptPasswordHasher",

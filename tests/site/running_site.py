@@ -29,13 +29,15 @@ class RunningSite:
 
 
 @contextmanager
-def running_site(migrated: Path, folder: Path) -> Iterator[RunningSite]:
-    """Serve a copy of a migrated site from a folder."""
+def running_site(migrated: Path, folder: Path, release: Path | None = None) -> Iterator[RunningSite]:
+    """Serve a copy of a migrated site from a folder, as what a release brings along if one is given."""
     shutil.copytree(migrated, folder)
     sessions = json.loads(run_site(folder, str(Path(__file__).with_name("told_session.py"))))
     pages = folder / "web.sock"
     command = [sys.executable, "-m", "uvicorn", "staffetta.site.web.asgi:application", "--uds", str(pages)]
     environment = {**site_environment(folder), "TMPDIR": str(folder)}
+    if release is not None:
+        environment["STAFFETTA_RELEASE"] = str(release)
     with (
         subprocess.Popen([*command, "--log-level", "warning"], env=environment) as process,
         socket.create_server(("127.0.0.1", 0)) as listener,

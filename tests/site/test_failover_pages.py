@@ -18,6 +18,7 @@ from staffetta.site.failover import identity, job_record, job_service, job_store
 from staffetta.site.failover.job_errors import NothingNewer
 from staffetta.site.failover.job_record import Targets
 from staffetta.site.failover.models import Relationship
+from swapped import wrong_when_swapped
 
 SECURITY = "/login/management/security"
 FAILOVER = "/login/management/failover"
@@ -104,6 +105,36 @@ def test_a_break_keeps_the_details_for_the_next_time(browser: Client) -> None:
     page = browser.get(FAILOVER).content.decode()
     assert 'value="b.example.org"' in page
     assert 'value="a.example.org"' in page
+
+
+@pytest.mark.req("F3", "S5")
+def test_what_is_replaced_every_few_seconds_keeps_the_focus_and_is_not_said_again(browser: Client) -> None:
+    become(Role.PRIMARY)
+    Relationship.objects.update(alarm="peer-silent")
+    own = SiteInstance.objects.get().id
+    job = job_record.begin("0" * 26, a=own, b="other", targets=Targets("1.2", None), actor="admin", now=timezone.now())
+    job_store.add(job_record.step_done(job, "All good.", timezone.now()), None)
+    for address in (FAILOVER, f"{FAILOVER}/jobs/{job.id}"):
+        page = browser.get(address).content.decode()
+        assert "data-announce" in page
+        assert wrong_when_swapped(page) == [], address
+
+
+@pytest.mark.req("F3", "S5")
+def test_what_the_style_sheet_goes_by_is_the_same_in_every_language(browser: Client) -> None:
+    become(Role.PRIMARY)
+    for language in ("en", "it"):
+        page = browser.get(FAILOVER, headers={"accept-language": language}).content.decode()
+        assert f'<html lang="{language}">' in page
+        assert set(re.findall(r'data-answers="(.*?)"', page)) <= {"own", "yes", "no"}
+        assert 'data-answers="own"' in page and page.count("data-answers=") == 2
+
+
+@pytest.mark.req("F2", "C5")
+def test_a_backup_has_the_list_of_jump_clients_for_programs_and_for_spreadsheets(browser: Client) -> None:
+    become(Role.BACKUP)
+    for kind in ("json", "csv"):
+        assert browser.get(f"/login/jump-clients.{kind}").status_code == 200
 
 
 @pytest.mark.req("F2")
@@ -201,9 +232,11 @@ def test_the_steps_of_a_job_are_a_timeline_with_evidence_to_open(browser: Client
     assert "A b.example.org primary at the beginning B a.example.org backup at the beginning" in words
     steps = dict(re.findall(r'<li data-state="([a-z-]+)" data-step="([a-z-]+)"', page)[:2])
     assert steps == {"done": "preflight", "failed": "backup"}
-    assert re.search(r'<details class="job-label" id="evidence-preflight-1" hx-preserve="true"><summary>', page)
+    assert re.search(r'<details class="job-label" id="evidence-preflight-1" hx-preserve="true"><summary [^>]*>', page)
     assert '<div class="job-evidence">All &lt;good&gt;.</div>' in page
-    assert re.search(r'id="evidence-backup-1" hx-preserve="true" open><summary>Backup</summary>', page), "what failed"
+    assert re.search(r'id="evidence-backup-1" hx-preserve="true" open><summary [^>]*>Backup</summary>', page), (
+        "what failed"
+    )
     assert "evidence-backup-2" not in page, "a step under way has no evidence yet"
     places = [tuple(map(float, one)) for one in re.findall(r'job-span" x="([\d.]+)%" width="([\d.]+)%"', page)]
     assert places == [pytest.approx(one, abs=1.5) for one in ((0, 25), (25, 25), (50, 50))]

@@ -12,6 +12,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.utils import timezone, translation
 from own_site import body_of, enrolled
+from told_fleet import NAMES, WANTED, tell_fleet
 
 import staffetta.site
 from languages import bracketed, unsaid
@@ -24,8 +25,9 @@ from staffetta.site.failover.job_errors import NothingNewer
 from staffetta.site.failover.job_record import PairJobRecord, Targets
 from staffetta.site.failover.models import Relationship, SyncState
 from staffetta.site.failover.preflight import Check
-from staffetta.site.fleet import check_ins, updates
+from staffetta.site.fleet import bundle, check_ins, updates
 from staffetta.site.fleet import service as fleet
+from staffetta.site.fleet.standing import Standing
 from staffetta.site.management.audit_log import DETAILS
 from staffetta.site.support import service as support
 from staffetta.site.support.models import SessionSegment
@@ -35,7 +37,7 @@ from staffetta.wire.notes import Direction, Transferred
 DATA: Final = (
     "admin", "rita", "till-3", "cellar", "gone-9", "Linux", "prices.csv", "/srv/prices.csv", "log",
     "testserver", "localhost", "/var/log/syslog", "b.example.org", "a.example.org", "site",
-    "other", "nobody", "support.example.org",
+    "other", "nobody", "support.example.org", *NAMES.values(),
 )  # fmt: skip
 MANAGEMENT: Final = "/login/management"
 ITALIAN: Final = "it"
@@ -99,12 +101,19 @@ def paired(role: Role) -> None:
 
 
 @pytest.mark.req("S5")
-def test_no_page_has_a_word_past_the_catalogue(italian: Client, furnished: dict[str, str], marked: None) -> None:
+def test_no_page_has_a_word_past_the_catalogue(
+    italian: Client, furnished: dict[str, str], monkeypatch: pytest.MonkeyPatch, marked: None
+) -> None:
     italian.post("/login/files/upload", {"file": SimpleUploadedFile("prices.csv", b"1,2\n")})
+    tell_fleet()
+    monkeypatch.setattr(bundle, "version_handed_out", lambda: WANTED)
+    bar = text_of(italian.get("/login/jump-clients")).partition('class="fleet-bar"')[2].partition("</svg>")[0]
+    assert all(f'data-standing="{standing}"' in bar for standing in Standing)
     updates.hold("pair upgrade 7")
     addresses = (
         "status/information", "my-account", "jump-clients", "jump-clients?search=nobody", "jump-clients/installers",
-        "jump-clients/upgrades", "users", "users/new", "reports/sessions", "reports/sessions?since=yesterday",
+        *(f"jump-clients?standing={standing}" for standing in Standing), "jump-clients/upgrades",
+        "users", "users/new", "reports/sessions", "reports/sessions?since=yesterday",
         "reports/sessions?rep=nobody", "files", "management/security", "management/failover", "audit-log",
         "audit-log?search=nobody", "change-password", "console", "console?search=nobody",
         f"reports/sessions/{furnished['session']}", f"reports/sessions/{furnished['files']}",

@@ -7,7 +7,7 @@ from django.utils import timezone
 
 django.setup()
 
-from own_site import enrolled  # noqa: E402
+from told_fleet import tell_fleet  # noqa: E402
 
 from staffetta.kernel.clock import format_time  # noqa: E402
 from staffetta.kernel.ids import new_id  # noqa: E402
@@ -15,7 +15,6 @@ from staffetta.site.data.models import SiteInstance  # noqa: E402
 from staffetta.site.failover import job_record, job_store  # noqa: E402
 from staffetta.site.failover.job_record import Targets  # noqa: E402
 from staffetta.site.failover.models import Relationship  # noqa: E402
-from staffetta.site.fleet import service  # noqa: E402
 
 now = timezone.now()
 SiteInstance.objects.update(role="primary", role_term=7)
@@ -36,6 +35,5 @@ job = job_record.begin(
 job = job_record.step_done(job, "All checks hold.", now - timedelta(seconds=110))
 job = job_record.again(job, job.step, "The disk of support-a.example.com is full.", now - timedelta(seconds=60))
 job_store.add(job, None)
-for number in range(3):
-    service.touch_online(enrolled(f"shop-{number}"), True, "0.9.0", {})
+tell_fleet()
 print(job.id)

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from staffetta.base.web.models import Account, Session
 from staffetta.base.web.sessions import SessionStore
-from staffetta.ui.signin.accounts import FIRST_PASSWORD, seed_admin
+from staffetta.ui.signin.accounts import FIRST_PASSWORD, first_password_stands, seed_admin
 from staffetta.ui.signin.forms import ChangePasswordForm
 from staffetta.ui.signin.limits import COOL_OFF, FAILURE_LIMIT
 from staffetta.ui.signin.sessions import ABSOLUTE_LIMIT, IDLE_LIMIT, token_hash
@@ -47,6 +47,16 @@ def test_the_first_account_is_made_once(fresh: Account) -> None:
     fresh.save()
     assert seed_admin(Account) is None
     assert Account.objects.count() == 1
+
+
+@pytest.mark.req("H3")
+def test_the_first_password_stands_until_it_is_changed_and_a_reset_does_not_bring_it_back(fresh: Account) -> None:
+    assert first_password_stands(Account)
+    for must_change in (False, True):
+        fresh.must_change_password = must_change
+        fresh.set_password(NEW_PASSWORD)
+        fresh.save()
+        assert not first_password_stands(Account)
 
 
 @pytest.mark.req("H3")

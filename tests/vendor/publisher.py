@@ -91,3 +91,15 @@ class Publisher:
         path = self.folder / output
         bundle(self.repository, names, path)
         return path
+
+
+def release_with_clients(folder: Path, *versions: str) -> Path:
+    """A site's release that brings these versions of the client along, in a real bundle."""
+    vendor = folder / "vendor"
+    vendor.mkdir()
+    publisher = Publisher(vendor)
+    infos = [publisher.release(Kind.CLIENT, version) for version in versions]
+    share = folder / "release" / "share"
+    share.mkdir(parents=True)
+    publisher.bundle(*(info.target for info in infos), output="clients").rename(share / "clients.bundle")
+    return folder / "release"

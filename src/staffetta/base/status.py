@@ -74,6 +74,7 @@ class StatusService:
             job=None if job is None else job.id,
             device=self._updates.device,
             keeper_version=keeper.version,
+            site_first_password=None if facts is None else facts.first_password,
         )
 
     async def keeper(self) -> KeeperStatus:

@@ -86,7 +86,11 @@ class Generation:
 
 @dataclass(frozen=True, slots=True)
 class ApplianceStatus:
-    """Status > Basics (U6, U9, U11). `time` is the appliance's clock; `clock_problem` says how to mend a wrong one."""
+    """Status > Basics (U6, U9, U11). `time` is the appliance's clock; `clock_problem` says how to mend a wrong one.
+
+    `site_first_password`: whether the site's first account still has the password that the guide prints; None if the
+    site does not say.
+    """
 
     name: str
     base_version: str
@@ -105,6 +109,7 @@ class ApplianceStatus:
     job: str | None = None
     device: str | None = None
     keeper_version: str | None = None
+    site_first_password: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,9 @@ from staffetta.ui.signin.access import before_password_change, public
 @public
 @require_POST
 def choose_language(request: HttpRequest) -> HttpResponse:
-    """Remember the chosen language and go back to the page `next`, if it is one of this face; else to the first."""
+    """Remember the chosen language; go to the page `next`, or back to where it was pressed, if it is of this face.
+
+    Else to the first.
+    """
     answer: HttpResponse = set_language(request)
     return answer

@@ -1,4 +1,4 @@
-"""What an administrator does first on an appliance without a site, and how far that is; pure."""
+"""What an administrator does first on an appliance, until the site's first password is changed, and how far; pure."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -51,11 +51,21 @@ _STEPS = (
 
 
 def first_steps(status: ApplianceStatus, updates: Updates, eula: Eula | None) -> tuple[FirstStep, ...]:
-    """The steps, of which exactly one is next; none where there is a site already."""
-    if status.site_version is not None:
+    """The steps, of which exactly one is next; none once the site has a first password of its own.
+
+    An older site does not say whether it has; then there are none once it is installed.
+    """
+    installed = status.site_version is not None
+    if installed and not status.site_first_password:
         return ()
-    accepted = eula is not None and eula.accepted
-    done = {"password": True, "check": accepted or bool(updates.offers), "eula": accepted}
+    offered = bool(updates.offers)
+    accepted = (eula is not None and eula.accepted) or (offered and all(one.eula_accepted for one in updates.offers))
+    done = {
+        "password": True,
+        "check": installed or accepted or offered,
+        "eula": installed or accepted,
+        "site": installed,
+    }
     found, ahead = [], False
     for name, label, more, page in _STEPS:
         behind = not ahead and done.get(name, False)

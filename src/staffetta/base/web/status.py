@@ -20,7 +20,8 @@ def basics(request: HttpRequest) -> HttpResponse:
     """The first page of `/appliance`."""
     with appliance_control() as appliance:
         status = appliance.status()
-        steps = () if status.site_version is not None else first_steps(status, appliance.updates(), eula_of(appliance))
+        due = status.site_version is None or status.site_first_password
+        steps = first_steps(status, appliance.updates(), eula_of(appliance)) if due else ()
     return render(
         request,
         "appliance/basics.html",

@@ -50,8 +50,8 @@ class ClientRow:
     def status_details(self) -> str:
         """The dated status (C5): since when the client has its version, then where it stands.
 
-        The date is first, so that sorting by it as text is sorting by the date. One that has not connected is dated by
-        its enrolment.
+        The date is first, so that sorting by it as text is sorting by the date. It is what the client's own clock said;
+        one that has told none is dated by its enrolment.
         """
         status = self.client.status
         words = {
@@ -75,7 +75,7 @@ def version_state(client: ClientSummary, wanted: str | None) -> str:
 
 CSV_COLUMNS: Final = (
     "status_details",
-    "after_upgrade",
+    "current",
     "id",
     "name",
     "mode",
@@ -87,19 +87,21 @@ CSV_COLUMNS: Final = (
 )
 
 
-def fleet_csv(rows: Iterable[ClientRow], upgraded: datetime | None) -> Iterator[bytes]:
-    """Yield clients as CSV with a heading, sorted by *status details*: who has its version longest is first (C5).
+def fleet_csv(rows: Iterable[ClientRow], wanted: str | None) -> Iterator[bytes]:
+    """Yield clients as CSV with a heading: who does not have the version ``wanted`` yet, then who has it (C5).
 
-    ``after_upgrade`` says whether that date is later than the site's last upgrade, ``upgraded``; nothing if that is not
-    known.
+    Either part is sorted by *status details*. ``current`` says who has it, by the version and not by the date: clocks
+    of clients differ, and one that was enrolled after the upgrade may be behind. Nothing if the site brings no client.
     """
     yield csv_lines.line(CSV_COLUMNS)
-    for row in sorted(rows, key=lambda one: (one.status_details, one.client.name, one.client.id)):
+    for row in sorted(
+        rows, key=lambda one: (one.state == "current", one.status_details, one.client.name, one.client.id)
+    ):
         client = row.client
         yield csv_lines.line(
             (
                 row.status_details,
-                None if upgraded is None else client.status.updated_at > upgraded,
+                None if wanted is None else row.state == "current",
                 client.id,
                 client.name,
                 "passive" if client.passive else "active",

@@ -18,12 +18,15 @@ from staffetta.site.accounts.permissions import Allowed
 from staffetta.site.data import sending
 from staffetta.site.fleet import bundle, check_ins, exports, overview, service, updates
 from staffetta.site.fleet.forms import TokenForm, UpgradesForm
-from staffetta.site.fleet.standing import Standing
 from staffetta.ui.signin.access import needs, signed_in
 
 PAGE: Final = 100
 NOT_SEEN: Final = 25
 """How many of those who were not seen since the site's upgrade the page names; the JSON names all."""
+FOLLOWED: Final = 5
+RESTING: Final = 30
+"""After so many seconds the bar asks again: while clients are behind, and while all have the version."""
+_late_progress: Final = updates.LateProgress()
 INSTALL: Final = "staffetta jump-client install --root root.json --state /var/lib/staffetta-jump-client --token -"
 """The token is read from input: a command line is seen by everyone on the computer and kept by its shell."""
 
@@ -31,30 +34,35 @@ INSTALL: Final = "staffetta jump-client install --root root.json --state /var/li
 @signed_in
 @require_safe
 def clients(request: HttpRequest) -> HttpResponse:
-    """The list of Jump Clients; only its rows when htmx asks."""
-    found = updates.progress(bundle.version_handed_out())
-    search, at = _asked(request, found.wanted)
-    chosen = None if at is None else at.standing
+    """The list of Jump Clients; only its rows when htmx asks, to keep them current."""
+    wanted = bundle.version_handed_out()
+    search, at = _asked(request, wanted)
     numbers = Paginator(range(service.count_clients(search, include_revoked=True, at=at)), PAGE)
     page = numbers.get_page(request.GET.get("page"))
     first = max(0, page.start_index() - 1)
     rows = service.list_clients(search, include_revoked=True, at=at, offset=first, limit=PAGE)
-    updating = _updating(found.wanted)
-    not_seen = [exports.ClientRow.of(row, found.wanted) for row in service.list_not_seen(NOT_SEEN)]
-    template = "fleet/clients_rows.html" if request.headers.get("HX-Request") == "true" else "fleet/clients.html"
+    updating = _updating(wanted)
+    context: dict[str, object] = {
+        "rows": [exports.ClientRow.of(row, wanted, updating) for row in rows],
+        "search": search,
+        "standing": None if at is None else at.standing,
+        "may_modify": _may_modify(request),
+    }
+    if request.headers.get("HX-Request") == "true":
+        return render(request, "fleet/clients_rows.html", context)
+    found = updates.progress(wanted)
+    not_seen = [exports.ClientRow.of(row, wanted) for row in service.list_not_seen(NOT_SEEN)]
     return render(
         request,
-        template,
+        "fleet/clients.html",
         {
-            "rows": [exports.ClientRow.of(row, found.wanted, updating) for row in rows],
+            **context,
             "page": page,
-            **_progress(found, chosen),
+            **_progress(found, search, at),
             "not_seen": not_seen,
             "not_seen_more": found.not_seen - len(not_seen),
             "upgrades": UpgradesForm(initial={"simultaneous": found.limit}),
-            "search": search,
-            "query": urlencode({name: value for name, value in (("search", search), ("standing", chosen)) if value}),
-            "may_modify": _may_modify(request),
+            "kept": () if at is None else (("standing", at.standing),),
             "form": TokenForm(),
         },
     )
@@ -64,21 +72,21 @@ def clients(request: HttpRequest) -> HttpResponse:
 @require_safe
 def progress(request: HttpRequest) -> HttpResponse:
     """How far the fleet is, as the part of the pages that htmx keeps current."""
-    chosen = overview.chosen(request.GET.get("standing", ""))
-    found = updates.progress(bundle.version_handed_out())
-    return render(request, "fleet/upgrades_progress.html", _progress(found, chosen))
+    wanted = bundle.version_handed_out()
+    found = _late_progress.read(wanted)
+    return render(request, "fleet/upgrades_progress.html", _progress(found, *_asked(request, wanted)))
 
 
 @needs(Allowed.MODIFY_ALL_JUMP_CLIENTS.full)
 @require_safe
 def clients_csv(request: HttpRequest) -> HttpResponseBase:
-    """Export the list, sorted by *status details* (C5): as it is searched and filtered, without revoked ones."""
+    """Export the list, who is not current first (C5): as it is searched and filtered, without revoked ones."""
     wanted = bundle.version_handed_out()
     search, at = _asked(request, wanted)
     updating = _updating(wanted)
     found = service.list_clients(search, at=at)
     rows = (exports.ClientRow.of(client, wanted, updating) for client in found)
-    made = exports.fleet_csv(rows, check_ins.served_since())
+    made = exports.fleet_csv(rows, wanted)
     return sending.made_now(made, "jump-clients.csv", "text/csv; charset=utf-8")
 
 
@@ -104,7 +112,7 @@ def upgrades(request: HttpRequest) -> HttpResponse:
             messages.success(request, _("Saved."))
             return HttpResponseRedirect(reverse("fleet:clients"))
     found = updates.progress(bundle.version_handed_out())
-    return render(request, "fleet/upgrades.html", {"upgrades": form, **_progress(found, None)})
+    return render(request, "fleet/upgrades.html", {"upgrades": form, **_progress(found, "", None)})
 
 
 @needs(Allowed.MODIFY_ALL_JUMP_CLIENTS.full)
@@ -184,8 +192,17 @@ def _updating(wanted: str | None) -> set[str]:
     return {slot.client for slot in updates.slots_in_use() if slot.version == wanted}
 
 
-def _progress(found: updates.FleetProgress, chosen: Standing | None) -> dict[str, object]:
-    return {"progress": found, "bar": overview.bar(found, chosen), "standing": chosen}
+def _progress(found: updates.FleetProgress, search: str, at: service.Place | None) -> dict[str, object]:
+    """What draws the bar; its links and its next question keep what the list is searched for."""
+    chosen = None if at is None else at.standing
+    return {
+        "progress": found,
+        "bar": overview.bar(found, chosen),
+        "standing": chosen,
+        "search": search,
+        "query": urlencode({name: value for name, value in (("search", search), ("standing", chosen)) if value}),
+        "every": FOLLOWED if found.behind or found.held else RESTING,
+    }
 
 
 def _name(request: HttpRequest) -> str:

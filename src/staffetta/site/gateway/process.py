@@ -30,6 +30,7 @@ from staffetta.front.passing import Pages
 from staffetta.front.settings import FrontSettings
 from staffetta.kernel.log import get_logger
 from staffetta.kernel.settings import load_section
+from staffetta.site.accounts.models import Account
 from staffetta.site.data import identity
 from staffetta.site.data.database import in_database
 from staffetta.site.failover import service as failover
@@ -57,6 +58,7 @@ from staffetta.site.processes.child import check_database, obey
 from staffetta.site.processes.errors import OtherDatabase
 from staffetta.site.processes.tasks import snapshot_bytes
 from staffetta.site.processes.web import WEB_SOCKET
+from staffetta.ui.signin.accounts import first_password_stands
 from staffetta.wire.errors import CloseCode
 from staffetta.wire.identity import SigningKey
 
@@ -317,6 +319,7 @@ class Gateway:
             database_bytes=copy,
             role=self._signer.standing.role,
             role_term=self._signer.standing.role_term,
+            first_password=await in_database(first_password_stands, Account),
         )
 
     async def _measured(self, _: web.Request) -> web.Response:

@@ -28,7 +28,7 @@ class ErrorsAsPages(MiddlewareMixin):
 EDITING: Final = frozenset({"fleet", "management", "accounts", "console"})
 """The apps whose pages edit configuration, or start sessions."""
 
-READING: Final = frozenset({"accounts:mine", "management:audit-log", "fleet:clients-json"})
+READING: Final = frozenset({"accounts:mine", "management:audit-log", "fleet:clients-json", "fleet:clients-csv"})
 """Pages of theirs that a backup has too."""
 
 

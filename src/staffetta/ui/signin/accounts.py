@@ -1,9 +1,11 @@
 """Who may sign in to a face: the abstract account, and the first one, `admin` with the password `password` (H3)."""
 
 import unicodedata
+from functools import lru_cache
 from typing import ClassVar, Final, TypeVar
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.contrib.auth.hashers import check_password
 from django.contrib.auth.models import PermissionsMixin
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -85,3 +87,16 @@ def seed_admin(model: type[AnyAccount]) -> AnyAccount | None:
     account.set_password(FIRST_PASSWORD)
     account.save(force_insert=True)
     return account
+
+
+def first_password_stands(model: type[AnyAccount]) -> bool:
+    """Whether the first account still has the first password, so that anybody may sign in with it (H3)."""
+    found = model._default_manager.filter(username=FIRST_USERNAME, is_active=True, must_change_password=True)
+    encoded = found.values_list("password", flat=True).first()
+    return encoded is not None and _is_first_password(encoded)
+
+
+@lru_cache(maxsize=1)
+def _is_first_password(encoded: str) -> bool:
+    """Kept, since hashing is made to be slow, and base asks every few seconds."""
+    return check_password(FIRST_PASSWORD, encoded)

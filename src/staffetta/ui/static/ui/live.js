@@ -40,7 +40,9 @@
         const target = document.getElementById(id);
         if (!target) return;
         const parsed = new DOMParser().parseFromString(html, "text/html").getElementById(id);
-        if (parsed) target.replaceWith(document.adoptNode(parsed));
+        if (!parsed) return;
+        target.replaceWith(document.adoptNode(parsed));
+        document.dispatchEvent(new Event("staffetta:replaced"));
       });
       source.addEventListener("moved", (event) => { saw(event); again(FIRST_WAIT); });
       source.addEventListener("ended", (event) => {
