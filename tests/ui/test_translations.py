@@ -14,7 +14,8 @@ from django.utils import translation
 
 from languages import ALIKE, SAID
 from staffetta.site.console.words import SAID as SAID_IN_SESSIONS
-from staffetta.ui.sentences import CONTEXT, say
+from staffetta.ui import sentences
+from staffetta.ui.sentences import CONTEXT, MOST_TRIES, Reader, say, say_actor
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 
@@ -193,6 +194,28 @@ def test_an_english_reader_gets_the_text_itself() -> None:
         assert say("The clocks differ by 3.5 s.") == "The clocks differ by 3.5 s."
 
 
+@pytest.mark.req("S5")
+@pytest.mark.parametrize(
+    ("english", "said"),
+    [
+        ("There is no file site plan.pdf.", "Il file site plan.pdf non esiste."),
+        ("There is no user none on this site.", "L'utente none non esiste su questo sito."),
+        ("An appliance answers at backup.", "A backup risponde un dispositivo."),
+        ("Resumed by base.", "Ripresa da base."),
+        ("Resumed by command line.", "Ripresa da riga di comando."),
+    ],
+)
+def test_a_name_in_a_sentence_stays_as_it_is(italian: None, english: str, said: str) -> None:
+    assert say(english) == said
+
+
+@pytest.mark.req("S5")
+@pytest.mark.parametrize("name", ["none", "Site 12", "backup", "failed", "behind"])
+def test_the_name_of_an_actor_stays_as_it_is(italian: None, name: str) -> None:
+    assert say_actor(name) == name
+    assert say_actor("command line") == "riga di comando"
+
+
 @pytest.mark.req("S12")
 @pytest.mark.parametrize(
     "text",
@@ -210,4 +233,36 @@ def test_an_english_reader_gets_the_text_itself() -> None:
     ],
 )
 def test_a_text_from_outside_is_read_whatever_it_is(italian: None, text: str) -> None:
+    """And with no more tries than one text may cost: a page has up to a hundred of them."""
     assert isinstance(say(text), str)
+    reader = Reader("it")
+    reader.read(text)
+    assert reader.tries <= MOST_TRIES
+
+
+@pytest.mark.req("S12")
+def test_the_tries_for_one_text_end(italian: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    nested = "".join(f"w{number} is at {number}: " for number in range(12)) + "z is in of " * 100
+    unbounded = Reader("it")
+    with monkeypatch.context() as patch:
+        patch.setattr(sentences, "MOST_TRIES", 10**9)
+        unbounded.read(nested)
+    bounded = Reader("it")
+    bounded.read(nested)
+    assert unbounded.tries > MOST_TRIES == bounded.tries
+
+
+@pytest.mark.req("S5")
+def test_every_sentence_is_read_with_half_of_the_tries(catalog: Any) -> None:
+    for message in (one for one in catalog if one.context == CONTEXT):
+        names = dict.fromkeys(PLACES[CONTEXT].findall(message.id))
+        reader = Reader("it")
+        reader.read(message.id.format(**{name: f"q{number}.{number}w" for number, name in enumerate(names)}))
+        assert reader.tries <= MOST_TRIES // 2 + 100, message.id
+
+
+@pytest.mark.req("S12")
+@pytest.mark.parametrize("text", ["", "  ", "-", "12 345.6", "2026-11-24", ": . ! " * 90])
+def test_a_text_without_letters_is_not_read(italian: None, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.delattr(sentences, "Reader")
+    assert say(text) == text
