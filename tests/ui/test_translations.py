@@ -1,6 +1,8 @@
 """The Italian catalogue is whole, agrees with the source, and its sentences are recognised."""
 
+import ast
 import re
+from datetime import UTC, datetime, timedelta, timezone
 from html.parser import HTMLParser
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
@@ -13,6 +15,7 @@ from django.template.base import Lexer, TokenType
 from django.utils import translation
 
 from languages import ALIKE, SAID
+from staffetta.kernel.clock import format_time, spoken_time
 from staffetta.site.console.words import SAID as SAID_IN_SESSIONS
 from staffetta.ui import sentences
 from staffetta.ui.sentences import CONTEXT, MOST_TRIES, Reader, say, say_actor
@@ -171,6 +174,21 @@ def italian() -> Any:
         ("The clocks differ by 3.5 s.", "Gli orologi differiscono di 3,5 s."),
         ("It expired on 2026-11-24: import a new one.", "È scaduto il 24/11/2026: importarne uno nuovo."),
         (
+            "Both appliances run site 1.1, and nothing newer is on offer for both. Checked 2026-11-24 05:48 UTC.",
+            "Entrambi i dispositivi eseguono il sito 1.1 e per entrambi non è disponibile nulla di più recente. "
+            "Ultimo controllo: 24/11/2026 05:48 UTC.",
+        ),
+        (
+            "Permitted on b.example until 2026-11-24 05:48 UTC.",
+            "Autorizzato su b.example fino al 24/11/2026 05:48 UTC.",
+        ),
+        (
+            "This Jump Client is passive and did not come when it was called; it is expected by "
+            "2026-11-24T05:48:15.123456Z. Try again then.",
+            "Questo Jump Client è passivo e non ha risposto alla chiamata; il prossimo contatto è atteso entro il "
+            "24/11/2026 05:48 UTC. Riprovare allora.",
+        ),
+        (
             "Too little room on the disk: 24.1 MB are needed, 3.0 MB are free in /srv. "
             "Nothing was changed; make room and try again.",
             "Troppo poco spazio su disco: occorrono 24,1 MB, in /srv sono liberi 3,0 MB. "
@@ -186,6 +204,30 @@ def italian() -> Any:
 )
 def test_a_sentence_is_said_in_italian(italian: None, english: str, said: str) -> None:
     assert say(english) == said
+
+
+@pytest.mark.req("S5")
+def test_a_time_in_a_sentence_is_written_in_one_way(italian: None) -> None:
+    at = datetime(2026, 11, 24, 5, 48, 15, 123456, UTC)
+    assert spoken_time(at) == spoken_time(at.astimezone(timezone(timedelta(hours=2)))) == "2026-11-24 05:48 UTC"
+    for written in (spoken_time(at), format_time(at), at.isoformat()):
+        said = say(f"Permitted on b.example until {written}.")
+        assert said.endswith(" 24/11/2026 05:48 UTC."), said
+
+
+TIMES = re.compile(r"%H:%M|\bformat_time\(|\bisoformat\(")
+
+
+@pytest.mark.req("S5")
+def test_every_sentence_with_a_time_writes_it_so() -> None:
+    """A sentence that formats a time itself would be said with the English day, or not be read at all."""
+    found = {
+        (path.name, ast.unparse(text))
+        for path in {path for path, _ in MESSAGES.spoken()}
+        for text in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(text, ast.JoinedStr) and TIMES.search(ast.unparse(text))
+    }
+    assert found == set(), "write it by `spoken_time`"
 
 
 @pytest.mark.req("S5")

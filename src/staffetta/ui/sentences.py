@@ -55,7 +55,7 @@ _PROGRAMS: Final = re.compile(
 )
 """What programs call themselves where the name of a person could stand."""
 _TIME: Final = re.compile(
-    r"(?P<day>\d{4}-\d\d-\d\d)(?: (?P<time>\d\d:\d\d))?|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z"
+    r"(?P<day>\d{4}-\d\d-\d\d)(?:[ T](?P<time>\d\d:\d\d)(?P<zone> UTC|:\d\d(?:\.\d+)?(?:Z|\+00:00))?)?"
 )
 
 
@@ -198,9 +198,11 @@ class Reader:
 
 
 def _time(found: re.Match[str]) -> str:
-    if found["day"] is None:
-        return f"{formats.moment(parse_time(found[0]))} UTC"
-    return f"{formats.day(parse_time(found['day'] + 'T00:00:00Z'))} {found['time'] or ''}".rstrip()
+    """A time as `spoken_time` writes it, or a day, or a time as other releases wrote it."""
+    said = formats.day(parse_time(f"{found['day']}T{found['time'] or '00:00'}:00Z"))
+    if found["time"]:
+        said += f" {found['time']}"
+    return f"{said} UTC" if found["zone"] else said
 
 
 def _templates_for(text: str, language: str) -> tuple[Template, ...]:
