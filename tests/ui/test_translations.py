@@ -98,13 +98,45 @@ def test_every_sentence_is_recognised_with_its_values(catalog: Any) -> None:
 def test_what_a_sessions_page_takes_along_is_still_said(catalog: Any) -> None:
     written = "".join(
         path.read_text("utf-8")
-        for folder in ("site/gateway", "clients/runtime", "site/console/static")
+        for folder in ("site/gateway", "site/fleet", "clients/runtime", "site/console/static")
         for path in (MESSAGES.SOURCE / folder).rglob("*.*")
         if path.suffix in (".py", ".js")
     )
     for sentence in SAID_IN_SESSIONS:
         for part in re.split(r"\{\w+\}", sentence):
             assert part.strip(" .();") in re.sub(r'"\s+f?"', "", written), sentence
+
+
+REFUSALS: Final = ("SessionRefused", "NotAllowed", "ClientUnknown", "ClientRevoked", "Refused")
+"""What the gateway answers a console with; its connection's own troubles (`Turned`) are told by their code."""
+
+
+def refusals() -> set[str]:
+    """What a session's page is told in words: by the gateway's refusals and by those of its own scripts."""
+    found: set[str] = set()
+    for name in ("gateway/connect.py", "gateway/sessions.py", "support/service.py", "fleet/service.py"):
+        tree = ast.parse((MESSAGES.SOURCE / "site" / name).read_text("utf-8"))
+        if name == "fleet/service.py":
+            tree.body = [one for one in tree.body if getattr(one, "name", "") == "authenticate_client"]
+        for call in (one for one in ast.walk(tree) if isinstance(one, ast.Call)):
+            if ast.unparse(call.func).rpartition(".")[2] in REFUSALS:
+                last = call.args[-1]
+                given = last.args[0] if isinstance(last, ast.Call) and ast.unparse(last.func) == "_" else last
+                if isinstance(given, ast.Constant | ast.JoinedStr):
+                    found.add(given.value if isinstance(given, ast.Constant) else MESSAGES._template(given))
+    for script in (MESSAGES.SOURCE / "site/console/static/console").glob("*.js"):
+        thrown = re.findall(
+            r'new (?:Refused|Passing|NotProven)\((?:"[\w-]+", )?(?:"([^"]+)"|`([^`]+)`)\)', script.read_text("utf-8")
+        )
+        found |= {re.sub(r"\$\{(\w+)\}", r"{\1}", plain or filled) for plain, filled in thrown}
+    return found
+
+
+@pytest.mark.req("S5")
+def test_a_sessions_page_takes_along_what_it_can_be_told() -> None:
+    told = refusals()
+    assert {"This Jump Client was revoked by an administrator.", "The site has moved."} <= told
+    assert told - set(SAID_IN_SESSIONS) == set(), "add them to site/console/words.py"
 
 
 class _Texts(HTMLParser):
@@ -160,6 +192,11 @@ def italian() -> Any:
 @pytest.mark.parametrize(
     ("english", "said"),
     [
+        ("it did not reach the site in 120 s", "non ha raggiunto il sito in 120 s"),
+        (
+            "it was started again and again and did not reach the site",
+            "è stata avviata più volte e non ha raggiunto il sito",
+        ),
         ("A pre-shared key is set.", "È impostata una chiave precondivisa."),
         ("a pre-shared key is set", "è impostata una chiave precondivisa"),
         (

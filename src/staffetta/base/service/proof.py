@@ -77,9 +77,8 @@ class BaseProof:
 
     def _trust(self) -> str:
         floor = self._updates.floor.read()
-        return (
-            f"Device {self._updates.device}; trusted time {'not yet known' if floor is None else spoken_time(floor)}."
-        )
+        known = "not yet known" if floor is None else spoken_time(floor)
+        return f"Device {self._updates.device}; trusted time {known}."
 
     def _read_journal(self) -> str:
         self._journal.read()
