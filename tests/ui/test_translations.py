@@ -201,9 +201,13 @@ def italian() -> Any:
         ("a pre-shared key is set", "è impostata una chiave precondivisa"),
         (
             "Going back. It did not hold: keeper gave it up.",
-            "Ritorno allo stato precedente. Non ha resistito: keeper ha rinunciato.",
+            "Ritorno allo stato precedente. Non è rimasta in funzione: keeper ha rinunciato.",
         ),
-        ("site 1.2 is installed.", "software del sito 1.2 è installato."),
+        ("site 1.2 is installed.", "Il software del sito 1.2 è installato."),
+        (
+            "Needs base 1.1 or newer first; base 1.0 is installed.",
+            "Richiede prima base 1.1 o successiva; il software di base 1.0 è installato.",
+        ),
         (
             "b.example is primary, a.example its backup, term 4.",
             "b.example è principale, a.example è il suo backup, mandato 4.",

@@ -169,7 +169,7 @@ class Reader:
                 break
             self.tries += 1
             values = template.values(core)
-            if values is None:
+            if values is None or not all(map(_may_be, values, values.values())):
                 continue
             read = {name: self._read_value(name, value, depth + 1) for name, value in values.items()}
             unread = sum(one.unread for one in read.values())
@@ -177,7 +177,7 @@ class Reader:
                 said = "".join(
                     read[part].said if number % 2 else part for number, part in enumerate(_VALUE.split(template.said))
                 )
-                best = _Reading(_in_case_of(core, template.source, said) + stop, unread)
+                best = _Reading(_in_case_of(core, template, said, within=depth > 0) + stop, unread)
                 if unread == 0:
                     break
         return best
@@ -195,6 +195,11 @@ class Reader:
         if _WHO.fullmatch(name) and not _PROGRAMS.fullmatch(value):
             return _Reading(value, _letters(value))
         return self.read(value, depth)
+
+
+def _may_be(name: str, value: str) -> bool:
+    """Whether a value is what its name says: a label is a kind and a version, no sentence that ends like this one."""
+    return not name.endswith("label") or value.count(" ") <= 1
 
 
 def _time(found: re.Match[str]) -> str:
@@ -243,9 +248,16 @@ def _alike(text: str, literal: str) -> bool:
     return text[1:] == literal[1:] and text[:1].lower() == literal[:1].lower()
 
 
-def _in_case_of(text: str, source: str, said: str) -> str:
-    """The sentence said with its first letter in the case in which the text has it."""
-    if not source[:1].isalpha() or text[:1] == source[:1]:
+def _in_case_of(text: str, template: Template, said: str, *, within: bool) -> str:
+    """The sentence said with its first letter in the case in which the text has it.
+
+    One that only in translation begins with a word of its own (`{label} is installed`, `Il {label} …`) begins small
+    within another.
+    """
+    if template.source.startswith("{"):
+        small = within and not template.said.startswith("{")
+        return said[:1].lower() + said[1:] if small else said
+    if not template.source[:1].isalpha() or text[:1] == template.source[:1]:
         return said
     return (said[:1].upper() if text[:1].isupper() else said[:1].lower()) + said[1:]
 
