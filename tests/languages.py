@@ -44,7 +44,7 @@ def bracketed() -> Iterator[None]:
 
 
 def _forget() -> None:
-    for cached in (sentences._read, sentences._read_one, sentences._templates):
+    for cached in (sentences._said, sentences._templates):
         cached.cache_clear()
 
 

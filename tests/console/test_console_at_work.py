@@ -5,7 +5,7 @@ import json
 import random
 import re
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
 from browser.conftest import Window
 from console.console_site import COMPUTER, PASSWORD, PROMPT, ConsoleSite, wait_until
+from staffetta.kernel.clock import spoken_time
 
 pytestmark = [pytest.mark.live, pytest.mark.browser, pytest.mark.req("S1", "S5"), pytest.mark.timeout(600)]
 
@@ -451,7 +452,11 @@ def test_who_signs_out_or_is_disabled_is_out_of_the_session(arrive: Callable[...
     )
 
 
-ENGLISH = "This Jump Client is passive and did not come when it was called; it is expected by tonight. Try again then."
+ENGLISH = "This Jump Client is passive and did not come when it was called; it is expected by {}. Try again then."
+ITALIAN = (
+    "Questo Jump Client è passivo e non ha risposto alla chiamata; il prossimo contatto è atteso entro il "
+    "24/11/2026 05:48 UTC. Riprovare allora."
+)
 SAY = """async (text) => {
   const page = document.querySelector('script[src*="console/session_page.js"]').src;
   return (await import(page.replace("session_page", "words"))).say(text);
@@ -468,9 +473,8 @@ def test_a_session_is_held_in_italian(arrive: Callable[..., Window]) -> None:
     page.get_by_role("row").filter(has_text=COMPUTER).get_by_role("link", name="Avvia sessione").click()
     expect(page.locator("#status-words")).to_have_text("Connesso")
     assert page.locator("html").get_attribute("lang") == "it"
-    assert page.evaluate(SAY, ENGLISH) == (
-        "Questo Jump Client è passivo e non si è presentato alla chiamata; è atteso per il tonight. Riprovare allora."
-    )
+    at = spoken_time(datetime(2026, 11, 24, 5, 48, 15, 123456, UTC))
+    assert page.evaluate(SAY, ENGLISH.format(at)) == ITALIAN
     assert page.evaluate(SAY, "nobody has written this") == "nobody has written this"
     page.get_by_role("button", name="Termina sessione").click()
     expect(page.locator("#over-words")).to_have_text("La sessione è terminata: terminata da Lei")

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from django.utils import timezone, translation
 
 import staffetta.site
 from staffetta.site.data.roles import Role
-from staffetta.site.management.audit_log import WORDS
+from staffetta.site.management.audit_log import WORDS, Entry
 
 SOURCE: Final = Path(staffetta.site.__file__).parent
 COMPOSED: Final[Mapping[str, tuple[str, ...]]] = {
@@ -78,3 +79,22 @@ def test_acts_are_found_however_they_are_named(source: str, found: set[str]) -> 
 def test_an_act_that_cannot_be_read_is_an_error(source: str) -> None:
     with pytest.raises(AssertionError, match="what act is"):
         set(acts_of(ast.parse(source)))
+
+
+@pytest.mark.req("S5")
+@pytest.mark.parametrize(
+    ("actor", "action", "subject", "who", "about"),
+    [
+        ("none", "client.revoked", "Site 12", "none", "Site 12"),
+        ("backup", "file.stored", "site plan.pdf", "backup", "site plan.pdf"),
+        ("anna", "user.made", "none", "anna", "none"),
+        ("command line", "user.sign-in-failed", "", "command line", ""),
+        ("command line", "user.password-reset", "alone", "riga di comando", "alone"),
+        ("anna", "user.signed-in", "at the console", "anna", "dalla console"),
+    ],
+)
+def test_names_are_shown_as_they_are(actor: str, action: str, subject: str, who: str, about: str) -> None:
+    entry = Entry(timezone.now(), actor, action, "", subject, {"client": "none", "kept": "none"})
+    with translation.override("it"):
+        assert (entry.who, entry.about) == (who, about)
+        assert [value for _, value in entry.told] == ["none", "nessuno"]

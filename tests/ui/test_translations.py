@@ -1,6 +1,8 @@
 """The Italian catalogue is whole, agrees with the source, and its sentences are recognised."""
 
+import ast
 import re
+from datetime import UTC, datetime, timedelta, timezone
 from html.parser import HTMLParser
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
@@ -13,8 +15,10 @@ from django.template.base import Lexer, TokenType
 from django.utils import translation
 
 from languages import ALIKE, SAID
+from staffetta.kernel.clock import format_time, spoken_time
 from staffetta.site.console.words import SAID as SAID_IN_SESSIONS
-from staffetta.ui.sentences import CONTEXT, say
+from staffetta.ui import sentences
+from staffetta.ui.sentences import CONTEXT, MOST_TRIES, Reader, say, say_actor
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 
@@ -94,13 +98,45 @@ def test_every_sentence_is_recognised_with_its_values(catalog: Any) -> None:
 def test_what_a_sessions_page_takes_along_is_still_said(catalog: Any) -> None:
     written = "".join(
         path.read_text("utf-8")
-        for folder in ("site/gateway", "clients/runtime", "site/console/static")
+        for folder in ("site/gateway", "site/fleet", "clients/runtime", "site/console/static")
         for path in (MESSAGES.SOURCE / folder).rglob("*.*")
         if path.suffix in (".py", ".js")
     )
     for sentence in SAID_IN_SESSIONS:
         for part in re.split(r"\{\w+\}", sentence):
             assert part.strip(" .();") in re.sub(r'"\s+f?"', "", written), sentence
+
+
+REFUSALS: Final = ("SessionRefused", "NotAllowed", "ClientUnknown", "ClientRevoked", "Refused")
+"""What the gateway answers a console with; its connection's own troubles (`Turned`) are told by their code."""
+
+
+def refusals() -> set[str]:
+    """What a session's page is told in words: by the gateway's refusals and by those of its own scripts."""
+    found: set[str] = set()
+    for name in ("gateway/connect.py", "gateway/sessions.py", "support/service.py", "fleet/service.py"):
+        tree = ast.parse((MESSAGES.SOURCE / "site" / name).read_text("utf-8"))
+        if name == "fleet/service.py":
+            tree.body = [one for one in tree.body if getattr(one, "name", "") == "authenticate_client"]
+        for call in (one for one in ast.walk(tree) if isinstance(one, ast.Call)):
+            if ast.unparse(call.func).rpartition(".")[2] in REFUSALS:
+                last = call.args[-1]
+                given = last.args[0] if isinstance(last, ast.Call) and ast.unparse(last.func) == "_" else last
+                if isinstance(given, ast.Constant | ast.JoinedStr):
+                    found.add(given.value if isinstance(given, ast.Constant) else MESSAGES._template(given))
+    for script in (MESSAGES.SOURCE / "site/console/static/console").glob("*.js"):
+        thrown = re.findall(
+            r'new (?:Refused|Passing|NotProven)\((?:"[\w-]+", )?(?:"([^"]+)"|`([^`]+)`)\)', script.read_text("utf-8")
+        )
+        found |= {re.sub(r"\$\{(\w+)\}", r"{\1}", plain or filled) for plain, filled in thrown}
+    return found
+
+
+@pytest.mark.req("S5")
+def test_a_sessions_page_takes_along_what_it_can_be_told() -> None:
+    told = refusals()
+    assert {"This Jump Client was revoked by an administrator.", "The site has moved."} <= told
+    assert told - set(SAID_IN_SESSIONS) == set(), "add them to site/console/words.py"
 
 
 class _Texts(HTMLParser):
@@ -156,19 +192,43 @@ def italian() -> Any:
 @pytest.mark.parametrize(
     ("english", "said"),
     [
+        ("it did not reach the site in 120 s", "non ha raggiunto il sito in 120 s"),
+        (
+            "it was started again and again and did not reach the site",
+            "è stata avviata più volte e non ha raggiunto il sito",
+        ),
         ("A pre-shared key is set.", "È impostata una chiave precondivisa."),
         ("a pre-shared key is set", "è impostata una chiave precondivisa"),
         (
             "Going back. It did not hold: keeper gave it up.",
-            "Ritorno allo stato precedente. Non ha resistito: keeper ha rinunciato.",
+            "Ritorno allo stato precedente. Non è rimasta in funzione: keeper ha rinunciato.",
         ),
-        ("site 1.2 is installed.", "software del sito 1.2 è installato."),
+        ("site 1.2 is installed.", "Il software del sito 1.2 è installato."),
+        (
+            "Needs base 1.1 or newer first; base 1.0 is installed.",
+            "Richiede prima base 1.1 o successiva; il software di base 1.0 è installato.",
+        ),
         (
             "b.example is primary, a.example its backup, term 4.",
             "b.example è principale, a.example è il suo backup, mandato 4.",
         ),
         ("The clocks differ by 3.5 s.", "Gli orologi differiscono di 3,5 s."),
         ("It expired on 2026-11-24: import a new one.", "È scaduto il 24/11/2026: importarne uno nuovo."),
+        (
+            "Both appliances run site 1.1, and nothing newer is on offer for both. Checked 2026-11-24 05:48 UTC.",
+            "Entrambi i dispositivi eseguono il sito 1.1 e per entrambi non è disponibile nulla di più recente. "
+            "Ultimo controllo: 24/11/2026 05:48 UTC.",
+        ),
+        (
+            "Permitted on b.example until 2026-11-24 05:48 UTC.",
+            "Autorizzato su b.example fino al 24/11/2026 05:48 UTC.",
+        ),
+        (
+            "This Jump Client is passive and did not come when it was called; it is expected by "
+            "2026-11-24T05:48:15.123456Z. Try again then.",
+            "Questo Jump Client è passivo e non ha risposto alla chiamata; il prossimo contatto è atteso entro il "
+            "24/11/2026 05:48 UTC. Riprovare allora.",
+        ),
         (
             "Too little room on the disk: 24.1 MB are needed, 3.0 MB are free in /srv. "
             "Nothing was changed; make room and try again.",
@@ -188,9 +248,55 @@ def test_a_sentence_is_said_in_italian(italian: None, english: str, said: str) -
 
 
 @pytest.mark.req("S5")
+def test_a_time_in_a_sentence_is_written_in_one_way(italian: None) -> None:
+    at = datetime(2026, 11, 24, 5, 48, 15, 123456, UTC)
+    assert spoken_time(at) == spoken_time(at.astimezone(timezone(timedelta(hours=2)))) == "2026-11-24 05:48 UTC"
+    for written in (spoken_time(at), format_time(at), at.isoformat()):
+        said = say(f"Permitted on b.example until {written}.")
+        assert said.endswith(" 24/11/2026 05:48 UTC."), said
+
+
+TIMES = re.compile(r"%H:%M|\bformat_time\(|\bisoformat\(")
+
+
+@pytest.mark.req("S5")
+def test_every_sentence_with_a_time_writes_it_so() -> None:
+    """A sentence that formats a time itself would be said with the English day, or not be read at all."""
+    found = {
+        (path.name, ast.unparse(text))
+        for path in {path for path, _ in MESSAGES.spoken()}
+        for text in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(text, ast.JoinedStr) and TIMES.search(ast.unparse(text))
+    }
+    assert found == set(), "write it by `spoken_time`"
+
+
+@pytest.mark.req("S5")
 def test_an_english_reader_gets_the_text_itself() -> None:
     with translation.override("en"):
         assert say("The clocks differ by 3.5 s.") == "The clocks differ by 3.5 s."
+
+
+@pytest.mark.req("S5")
+@pytest.mark.parametrize(
+    ("english", "said"),
+    [
+        ("There is no file site plan.pdf.", "Il file site plan.pdf non esiste."),
+        ("There is no user none on this site.", "L'utente none non esiste su questo sito."),
+        ("An appliance answers at backup.", "A backup risponde un dispositivo."),
+        ("Resumed by base.", "Ripresa da base."),
+        ("Resumed by command line.", "Ripresa da riga di comando."),
+    ],
+)
+def test_a_name_in_a_sentence_stays_as_it_is(italian: None, english: str, said: str) -> None:
+    assert say(english) == said
+
+
+@pytest.mark.req("S5")
+@pytest.mark.parametrize("name", ["none", "Site 12", "backup", "failed", "behind"])
+def test_the_name_of_an_actor_stays_as_it_is(italian: None, name: str) -> None:
+    assert say_actor(name) == name
+    assert say_actor("command line") == "riga di comando"
 
 
 @pytest.mark.req("S12")
@@ -210,4 +316,36 @@ def test_an_english_reader_gets_the_text_itself() -> None:
     ],
 )
 def test_a_text_from_outside_is_read_whatever_it_is(italian: None, text: str) -> None:
+    """And with no more tries than one text may cost: a page has up to a hundred of them."""
     assert isinstance(say(text), str)
+    reader = Reader("it")
+    reader.read(text)
+    assert reader.tries <= MOST_TRIES
+
+
+@pytest.mark.req("S12")
+def test_the_tries_for_one_text_end(italian: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    nested = "".join(f"w{number} is at {number}: " for number in range(12)) + "z is in of " * 100
+    unbounded = Reader("it")
+    with monkeypatch.context() as patch:
+        patch.setattr(sentences, "MOST_TRIES", 10**9)
+        unbounded.read(nested)
+    bounded = Reader("it")
+    bounded.read(nested)
+    assert unbounded.tries > MOST_TRIES == bounded.tries
+
+
+@pytest.mark.req("S5")
+def test_every_sentence_is_read_with_half_of_the_tries(catalog: Any) -> None:
+    for message in (one for one in catalog if one.context == CONTEXT):
+        names = dict.fromkeys(PLACES[CONTEXT].findall(message.id))
+        reader = Reader("it")
+        reader.read(message.id.format(**{name: f"q{number}.{number}w" for number, name in enumerate(names)}))
+        assert reader.tries <= MOST_TRIES // 2 + 100, message.id
+
+
+@pytest.mark.req("S12")
+@pytest.mark.parametrize("text", ["", "  ", "-", "12 345.6", "2026-11-24", ": . ! " * 90])
+def test_a_text_without_letters_is_not_read(italian: None, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.delattr(sentences, "Reader")
+    assert say(text) == text

@@ -17,6 +17,11 @@ def format_time(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+def spoken_time(moment: datetime) -> str:
+    """Return a time as sentences for people write it, to the minute: ``2026-11-24 05:48 UTC``."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
 def parse_time(text: str) -> datetime:
     """Read RFC 3339 text with a zone into an aware UTC datetime; anything else raises ``InvalidInput``."""
     try:

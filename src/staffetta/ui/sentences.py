@@ -8,7 +8,9 @@ reads a text by its templates and says it anew.
 - A text without a template is shown as it came: it is better said in English than not at all.
 - Of several readings that fits which leaves the fewest letters unread.
 - Values are read too, so a reason within a sentence, or a state within a step, is said in the same language.
-- Some of the texts were written by programs elsewhere: what is long, or deep, or of very many sentences is not read.
+- Values that are names (of people, computers, files) are never read: a file may be called `site plan.pdf`.
+- Some of the texts were written by programs elsewhere: what is long, or deep, or of very many sentences is not read,
+  and no text is tried with more than so many templates.
 - A text may lack its full stop, or have its first letter in the other case, as texts do that become part of another.
 """
 
@@ -34,6 +36,8 @@ DEEPEST: Final = 5
 """So many sentences deep a value is read."""
 MOST: Final = 12
 """A text of more sentences is not taken apart."""
+MOST_TRIES: Final = 8000
+"""So many templates are laid on one text, with all its sentences and values; what is not read by then stays."""
 
 _ENGLISH: Final = "en"
 _KEY: Final = f"{CONTEXT}\x04"
@@ -41,8 +45,17 @@ _VALUE: Final = re.compile(r"\{(\w+)\}")
 _BETWEEN_SENTENCES: Final = re.compile(r"(?<=[.!?…:;]) (?=\S)")
 _NUMBER: Final = "_number"
 """How the name of a value ends that was written with decimals."""
+_NAMES: Final = re.compile(r"(.*_)?(path|folder|username|root)|(client|path|package|member)_name|names|clash|backups")
+"""Values that are names which people gave: never read, whatever words they are made of."""
+_HOSTS: Final = re.compile(r"(.*_)?(host|url|origin|site)|a|b|backup|missing|named|who|place|endpoint")
+"""Values that are hosts, or words like `this appliance` in their place: those have a space."""
+_WHO: Final = re.compile(r"actor|grant_granted_by")
+_PROGRAMS: Final = re.compile(
+    r"command line|the other appliance|the pair's watch|data-sync|pair upgrade [\w-]+|pair job [\w-]+(, step [\w-]+)?"
+)
+"""What programs call themselves where the name of a person could stand."""
 _TIME: Final = re.compile(
-    r"(?P<day>\d{4}-\d\d-\d\d)(?: (?P<time>\d\d:\d\d))?|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z"
+    r"(?P<day>\d{4}-\d\d-\d\d)(?:[ T](?P<time>\d\d:\d\d)(?P<zone> UTC|:\d\d(?:\.\d+)?(?:Z|\+00:00))?)?"
 )
 
 
@@ -86,9 +99,14 @@ def say(text: object) -> str:
     """A sentence in the reader's language; the text itself when nothing is known of it, and always in English."""
     plain = str(text)
     language = translation.get_language() or _ENGLISH
-    if language.startswith(_ENGLISH) or not plain.strip() or len(plain) > LONGEST:
+    if language.startswith(_ENGLISH) or len(plain) > LONGEST or not _letters(plain):
         return plain
-    return _read(plain, language).said
+    return _said(plain, language)
+
+
+def say_actor(text: object) -> str:
+    """Who did something: what a program calls itself, in the reader's language; the name of an account as it is."""
+    return say(text) if _PROGRAMS.fullmatch(str(text)) else str(text)
 
 
 def say_error(error: StaffettaError) -> str:
@@ -101,64 +119,115 @@ def in_other_words(template: str) -> str:
     return translation.pgettext(CONTEXT, template)
 
 
-@lru_cache(maxsize=2048)
-def _read(text: str, language: str, depth: int = 0) -> _Reading:
-    """The best reading of a text that may be several sentences."""
-    best = _read_one(text, language, depth)
-    boundaries = list(_BETWEEN_SENTENCES.finditer(text))
-    if best.unread == 0 or len(boundaries) > MOST:
-        return best
-    for boundary in boundaries:
-        first = _read_one(text[: boundary.start()], language, depth)
-        rest = _read(text[boundary.end() :], language, depth)
-        if first.unread + rest.unread < best.unread:
-            best = _Reading(f"{first.said} {rest.said}", first.unread + rest.unread)
-    return best
-
-
 @lru_cache(maxsize=4096)
-def _read_one(text: str, language: str, depth: int) -> _Reading:
-    """The best reading of a text as one sentence, with sentences as its values perhaps."""
-    core, stop = (text[:-1], ".") if text.endswith(".") else (text, "")
-    best = _Reading(text, _letters(text))
-    for template in _templates(language) if depth <= DEEPEST else ():
-        values = template.values(core)
-        if values is None:
-            continue
-        read = {name: _read_value(name, value, language, depth + 1) for name, value in values.items()}
-        unread = sum(one.unread for one in read.values())
-        if unread < best.unread:
-            said = "".join(
-                read[part].said if number % 2 else part for number, part in enumerate(_VALUE.split(template.said))
-            )
-            best = _Reading(_in_case_of(core, template.source, said) + stop, unread)
-            if unread == 0:
+def _said(text: str, language: str) -> str:
+    return Reader(language).read(text).said
+
+
+class Reader:
+    """Reads one text by the templates of a language; ``tries`` is how many templates were laid on it until now."""
+
+    def __init__(self, language: str) -> None:
+        self.tries = 0
+        self._language = language
+        self._texts: dict[tuple[str, int], _Reading] = {}
+        self._sentences: dict[tuple[str, int], _Reading] = {}
+
+    def read(self, text: str, depth: int = 0) -> _Reading:
+        """The best reading of a text that may be several sentences."""
+        if (text, depth) not in self._texts:
+            self._texts[text, depth] = self._take_apart(text, depth)
+        return self._texts[text, depth]
+
+    def _take_apart(self, text: str, depth: int) -> _Reading:
+        best = self._read_one(text, depth)
+        if best.unread == 0:
+            return best
+        boundaries = list(_BETWEEN_SENTENCES.finditer(text))
+        if len(boundaries) > MOST:
+            return best
+        for boundary in boundaries:
+            first = self._read_one(text[: boundary.start()], depth)
+            rest = self.read(text[boundary.end() :], depth) if first.unread < best.unread else first
+            if first.unread + rest.unread < best.unread:
+                best = _Reading(f"{first.said} {rest.said}", first.unread + rest.unread)
+        return best
+
+    def _read_one(self, text: str, depth: int) -> _Reading:
+        """The best reading of a text as one sentence, with sentences as its values perhaps."""
+        if (text, depth) not in self._sentences:
+            self._sentences[text, depth] = self._try_templates(text, depth)
+        return self._sentences[text, depth]
+
+    def _try_templates(self, text: str, depth: int) -> _Reading:
+        core, stop = (text[:-1], ".") if text.endswith(".") else (text, "")
+        best = _Reading(text, _letters(text))
+        if best.unread == 0 or depth > DEEPEST:
+            return best
+        for template in _templates_for(core, self._language):
+            if self.tries == MOST_TRIES:
                 break
-    return best
+            self.tries += 1
+            values = template.values(core)
+            if values is None or not all(map(_may_be, values, values.values())):
+                continue
+            read = {name: self._read_value(name, value, depth + 1) for name, value in values.items()}
+            unread = sum(one.unread for one in read.values())
+            if unread < best.unread:
+                said = "".join(
+                    read[part].said if number % 2 else part for number, part in enumerate(_VALUE.split(template.said))
+                )
+                best = _Reading(_in_case_of(core, template, said, within=depth > 0) + stop, unread)
+                if unread == 0:
+                    break
+        return best
+
+    def _read_value(self, name: str, value: str, depth: int) -> _Reading:
+        if name.endswith(_NUMBER) and re.fullmatch(r"-?\d+\.\d+", value):
+            return _Reading(number_format(value), 0)
+        if size := re.fullmatch(r"(\d+\.\d) ([KMGT]B)", value):
+            return _Reading(f"{number_format(size[1])} {size[2]}", 0)
+        if found := _TIME.fullmatch(value):
+            with contextlib.suppress(InvalidInput):  # it looked like a time, and is none
+                return _Reading(_time(found), 0)
+        if _NAMES.fullmatch(name) or (_HOSTS.fullmatch(name) and " " not in value):
+            return _Reading(value, _letters(value))
+        if _WHO.fullmatch(name) and not _PROGRAMS.fullmatch(value):
+            return _Reading(value, _letters(value))
+        return self.read(value, depth)
 
 
-def _read_value(name: str, value: str, language: str, depth: int) -> _Reading:
-    if name.endswith(_NUMBER) and re.fullmatch(r"-?\d+\.\d+", value):
-        return _Reading(number_format(value), 0)
-    if size := re.fullmatch(r"(\d+\.\d) ([KMGT]B)", value):
-        return _Reading(f"{number_format(size[1])} {size[2]}", 0)
-    if found := _TIME.fullmatch(value):
-        with contextlib.suppress(InvalidInput):  # it looked like a time, and is none
-            return _Reading(_time(found), 0)
-    return _read(value, language, depth)
+def _may_be(name: str, value: str) -> bool:
+    """Whether a value is what its name says: a label is a kind and a version, no sentence that ends like this one."""
+    return not name.endswith("label") or value.count(" ") <= 1
 
 
 def _time(found: re.Match[str]) -> str:
-    if found["day"] is None:
-        return f"{formats.moment(parse_time(found[0]))} UTC"
-    return f"{formats.day(parse_time(found['day'] + 'T00:00:00Z'))} {found['time'] or ''}".rstrip()
+    """A time as `spoken_time` writes it, or a day, or a time as other releases wrote it."""
+    said = formats.day(parse_time(f"{found['day']}T{found['time'] or '00:00'}:00Z"))
+    if found["time"]:
+        said += f" {found['time']}"
+    return f"{said} UTC" if found["zone"] else said
+
+
+def _templates_for(text: str, language: str) -> tuple[Template, ...]:
+    """The templates that may fit a text, by its first letter: most are told apart by it."""
+    others, by_letter = _templates(language)
+    return by_letter.get(text[:1].lower(), others)
 
 
 @lru_cache(maxsize=8)
-def _templates(language: str) -> tuple[Template, ...]:
-    """The sentences of a language's catalogue, those with the most letters of their own and the fewest values first."""
+def _templates(language: str) -> tuple[tuple[Template, ...], dict[str, tuple[Template, ...]]]:
+    """The sentences of a language's catalogue, those with the most letters of their own and the fewest values first:
+    those that begin with a value, and for each first letter these and those that begin with it."""
     found = [_template(source, said) for source, said in _sentences(language)]
-    return tuple(sorted(found, key=lambda one: (-sum(map(_letters, one.literals)), len(one.literals))))
+    found.sort(key=lambda one: (-sum(map(_letters, one.literals)), len(one.literals)))
+    first = [one.literals[0][:1].lower() for one in found]
+    by_letter = {
+        letter: tuple(one for one, begins in zip(found, first, strict=True) if begins in ("", letter))
+        for letter in {*first}
+    }
+    return by_letter.get("", ()), by_letter
 
 
 def _sentences(language: str) -> Iterator[tuple[str, str]]:
@@ -179,12 +248,19 @@ def _alike(text: str, literal: str) -> bool:
     return text[1:] == literal[1:] and text[:1].lower() == literal[:1].lower()
 
 
-def _in_case_of(text: str, source: str, said: str) -> str:
-    """The sentence said with its first letter in the case in which the text has it."""
-    if not source[:1].isalpha() or text[:1] == source[:1]:
+def _in_case_of(text: str, template: Template, said: str, *, within: bool) -> str:
+    """The sentence said with its first letter in the case in which the text has it.
+
+    One that only in translation begins with a word of its own (`{label} is installed`, `Il {label} …`) begins small
+    within another.
+    """
+    if template.source.startswith("{"):
+        small = within and not template.said.startswith("{")
+        return said[:1].lower() + said[1:] if small else said
+    if not template.source[:1].isalpha() or text[:1] == template.source[:1]:
         return said
     return (said[:1].upper() if text[:1].isupper() else said[:1].lower()) + said[1:]
 
 
 def _letters(text: str) -> int:
-    return sum(letter.isalpha() for letter in text)
+    return sum(map(str.isalpha, text))

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 from staffetta.base.errors import CertificateRefused
 from staffetta.control.appliance import Certificate
+from staffetta.kernel.clock import spoken_time
 
 SOON: Final = timedelta(days=30)
 LEAST_RSA_BITS: Final = 2048
@@ -98,8 +99,8 @@ def _warnings(
         warnings.append(f"It expires in {days} days, on {leaf.not_valid_after_utc:%Y-%m-%d}: have it renewed now.")
     if leaf.not_valid_before_utc > now:
         warnings.append(
-            f"It is valid only from {leaf.not_valid_before_utc:%Y-%m-%d %H:%M} UTC on. If that is past, the "
-            "appliance's clock is behind: see Status > Basics."
+            f"It is valid only from {spoken_time(leaf.not_valid_before_utc)} on. If that is past, the appliance's "
+            "clock is behind: see Status > Basics."
         )
     missing = [each for each in needed if not _covers(sans, each)]
     if missing:

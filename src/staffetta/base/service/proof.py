@@ -17,6 +17,7 @@ from staffetta.base.installs.journal import InstallJournal
 from staffetta.base.updates.service import UpdateService
 from staffetta.control.paths import ApplianceDescription, AppliancePaths
 from staffetta.control.private import Check, Proof
+from staffetta.kernel.clock import spoken_time
 from staffetta.kernel.errors import StaffettaError
 
 PAGE: Final = "/appliance/"
@@ -76,7 +77,8 @@ class BaseProof:
 
     def _trust(self) -> str:
         floor = self._updates.floor.read()
-        return f"Device {self._updates.device}; trusted time {'not yet known' if floor is None else floor.isoformat()}."
+        known = "not yet known" if floor is None else spoken_time(floor)
+        return f"Device {self._updates.device}; trusted time {known}."
 
     def _read_journal(self) -> str:
         self._journal.read()

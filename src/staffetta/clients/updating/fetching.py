@@ -101,7 +101,8 @@ async def try_out(place: Place, version: str) -> None:
     run = place.releases / version / "bin" / "run"
     status, said = await _run(TRIAL_SECONDS, run, "jump-client", "--state", place.root, "--check")
     if status != 0:
-        raise VersionRefused(f"The version {version} does not start: {said or f'it ended with {status}'}")
+        why = said or f"it ended with {status}"
+        raise VersionRefused(f"The version {version} does not start: {why}")
 
 
 async def _run(seconds: float, *command: str | Path) -> tuple[int | None, str]:

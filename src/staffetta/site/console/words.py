@@ -11,13 +11,18 @@ from staffetta.ui.sentences import in_other_words
 SAID: Final = (
     # site/gateway
     "This account may not start sessions.",
+    "This console was signed out; sign in again.",
+    "The console that opened this session was signed out.",
     "This Jump Client is not connected to the site now.",
     "This Jump Client is passive and has never checked in.",
     "This Jump Client is passive and did not come when it was called; it is expected by {at}. Try again then.",
     "This Jump Client was revoked.",
+    "This Jump Client was revoked by an administrator.",
+    "No such Jump Client; install it again with a new installer token.",
     "The site has just moved to its other appliance; try again.",
     "The Jump Client on {client_name} (version {client_version}) has no sessions of kind {request_kind} yet; "
     "it needs an update.",
+    "This site has no sessions of kind {request_kind}.",
     "The site failed; try again.",
     # clients/runtime
     "There is no file {path}.",
@@ -31,6 +36,7 @@ SAID: Final = (
     "That cannot be the name of a file.",
     # the page's scripts
     "The site sent something else than a challenge.",
+    "This site has no sessions of kind {kind} yet.",
     "This site is too old for a console in the browser.",
     "The certificate is not one that the site has signed for.",
     "The statement is of another site.",

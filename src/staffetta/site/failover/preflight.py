@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from packaging.version import InvalidVersion, Version
 
+from staffetta.kernel.clock import spoken_time
 from staffetta.site.data.roles import Role
 from staffetta.site.failover.job_errors import NothingNewer, NotReady
 from staffetta.site.failover.job_facts import ApplianceFacts, BaseFacts, Facts, Limits, Need, OfferFact
@@ -43,7 +44,7 @@ def _nothing_newer(a: BaseFacts, b: BaseFacts) -> str:
     earliest = None if None in asked else min(one for one in asked if one is not None)
     if earliest is None:
         return "Nothing newer is on offer on both appliances, and not both have checked for updates yet."
-    when = f"{earliest:%Y-%m-%d %H:%M} UTC"
+    when = spoken_time(earliest)
     if a.site_version != b.site_version:
         return (
             f"One appliance runs site {a.site_version}, the other {b.site_version}, and no version is on offer that "
@@ -193,4 +194,4 @@ def _granted(job: str, side: Side, one: ApplianceFacts, base: BaseFacts, facts: 
         )
     if base.grant_job not in (None, job):
         return Check(name, False, f"The grant on {one.host} is used by another pair job: grant again.", Need.GRANT)
-    return Check(name, True, f"Permitted on {one.host} until {base.granted_until:%Y-%m-%d %H:%M} UTC.")
+    return Check(name, True, f"Permitted on {one.host} until {spoken_time(base.granted_until)}.")

@@ -56,6 +56,7 @@ class ClientRow:
         status = self.client.status
         words = {
             "": self.connection,
+            "updating": "upgrading",
             "waiting": f"behind, takes on {status.waiting} when its sessions have ended",
             "failed": f"behind, went back from {status.failed}: {status.failed_why}",
         }.get(self.state, self.state)

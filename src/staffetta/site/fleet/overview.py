@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from django.utils.translation import gettext as _
+from django.utils.translation import npgettext
 
 from staffetta.site.fleet.standing import Standing
 from staffetta.site.fleet.updates import FleetProgress
@@ -26,7 +26,7 @@ def bar(progress: FleetProgress, chosen: Standing | None) -> tuple[Part, ...]:
         return ()
     places = bars.parts(list(progress.standings.values()))
     return tuple(
-        Part(standing, _label(standing), count, place, standing is chosen)
+        Part(standing, _label(standing, count), count, place, standing is chosen)
         for (standing, count), place in zip(progress.standings.items(), places, strict=True)
     )
 
@@ -36,11 +36,12 @@ def chosen(text: str) -> Standing | None:
     return Standing(text) if text in list(Standing) else None
 
 
-def _label(standing: Standing) -> str:
+def _label(standing: Standing, count: int) -> str:
+    """What so many Jump Clients are, in words that agree with their number."""
     return {
-        Standing.CURRENT: _("current"),
-        Standing.UPDATING: _("upgrading"),
-        Standing.BEHIND: _("behind"),
-        Standing.FAILED: _("went back"),
-        Standing.NEVER_SEEN: _("never connected"),
+        Standing.CURRENT: npgettext("Jump Clients", "current", "current", count),
+        Standing.UPDATING: npgettext("Jump Clients", "upgrading", "upgrading", count),
+        Standing.BEHIND: npgettext("Jump Clients", "behind", "behind", count),
+        Standing.FAILED: npgettext("Jump Clients", "went back", "went back", count),
+        Standing.NEVER_SEEN: npgettext("Jump Clients", "never connected", "never connected", count),
     }[standing]

@@ -11,7 +11,7 @@ from typing import Final
 
 from aiohttp import web
 
-from staffetta.kernel.clock import format_time
+from staffetta.kernel.clock import format_time, spoken_time
 from staffetta.kernel.log import bound, get_logger
 from staffetta.site.accounts import service as accounts
 from staffetta.site.accounts.permissions import Allowed
@@ -388,7 +388,7 @@ def _unanswered(client_id: str, now: datetime) -> tuple[SessionFacts, ...]:
 def _not_come(passive: CheckIns) -> str:
     if passive.expected is None:
         return "This Jump Client is passive and has never checked in."
-    at = format_time(passive.expected)
+    at = spoken_time(passive.expected)
     return f"This Jump Client is passive and did not come when it was called; it is expected by {at}. Try again then."
 
 

@@ -15,7 +15,7 @@ from staffetta.site.data.audit import AUDIT
 from staffetta.site.data.models import Record
 from staffetta.site.data.projections import Projection, register
 from staffetta.site.management.models import AuditEntry
-from staffetta.ui.sentences import say
+from staffetta.ui.sentences import say, say_actor
 
 WORDS: Final[Mapping[str, Promise]] = {
     "user.signed-in": _("signed in"),
@@ -91,6 +91,13 @@ DETAILS: Final[Mapping[str, Promise]] = {
 }
 """The words for what is told of an act."""
 
+SUBJECTS_IN_WORDS: Final = frozenset({"user.signed-in"})
+"""The acts whose subject is words of this program; all others are about something with a name."""
+DETAILS_IN_WORDS: Final = frozenset({"kept", "lost", "why"})
+"""What is told in words of this program; the rest are names, numbers and versions."""
+NAMES_TYPED: Final = frozenset({"user.sign-in-failed"})
+"""The acts whose actor is what anybody typed as a name."""
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -104,6 +111,16 @@ class Entry:
     detail: Mapping[str, Any]
 
     @property
+    def who(self) -> str:
+        """The actor: the name of an account, or what a program calls itself in the reader's language."""
+        return self.actor if self.action in NAMES_TYPED else say_actor(self.actor)
+
+    @property
+    def about(self) -> str:
+        """The subject: a name, or words in the reader's language."""
+        return say(self.subject) if self.action in SUBJECTS_IN_WORDS else self.subject
+
+    @property
     def told(self) -> tuple[tuple[str, str], ...]:
         """What is told of the act, in words; what this version has no words for as it was written."""
         return tuple((str(DETAILS.get(name, name)), _in_words(name, value)) for name, value in self.detail.items())
@@ -115,7 +132,7 @@ def _in_words(name: str, value: object) -> str:
     if name == "allowed":
         labels: dict[str, Promise] = {right.value: label for right, label in LABELS.items()}
         return ", ".join(str(labels.get(code, code)) for code in str(value).split(", "))
-    return say(value)
+    return say(value) if name in DETAILS_IN_WORDS else str(value)
 
 
 def connect() -> None:

@@ -8,12 +8,13 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _
 
 from staffetta.ui import formats
-from staffetta.ui.sentences import say
+from staffetta.ui.sentences import say, say_actor
 from staffetta.ui.static_files import asset_url
 
 register = template.Library()
 register.simple_tag(asset_url, name="asset")
 register.filter("say", say)
+register.filter("actor", say_actor)
 
 _UNITS = ("B", "KB", "MB", "GB", "TB")
 

@@ -12,6 +12,9 @@ from staffetta.site.support.service import SILENT
 from staffetta.site.support.stories import SessionSummary, StoryEvent
 from staffetta.ui.sentences import say
 from staffetta.ui.templatetags.ui import duration
+from staffetta.wire.errors import Problem
+from staffetta.wire.files import Trouble
+from staffetta.wire.signed import SIGNED_OUT
 
 register = template.Library()
 
@@ -19,6 +22,7 @@ ENDINGS: Final[dict[str, Promise]] = {
     "console": gettext_lazy("by the representative, at the console"),
     "left by the rep": gettext_lazy("by the representative, at the console"),
     "the rep signed out": gettext_lazy("by the representative, who has signed out"),
+    SIGNED_OUT: gettext_lazy("by the site: the representative was signed out from another place"),
     "rep-not-allowed": gettext_lazy("by the site: the representative may not start sessions any more"),
     "client-revoked": gettext_lazy("by the site: the Jump Client was revoked"),
     "ended by the console": gettext_lazy("by the representative, at the console"),
@@ -28,11 +32,20 @@ ENDINGS: Final[dict[str, Promise]] = {
     "ended by the jump-client": gettext_lazy("by the Jump Client"),
     "the Jump Client has ended the session": gettext_lazy("by the Jump Client"),
     "exit": gettext_lazy("by the remote shell, which was left"),
+    "done": gettext_lazy("by the console, whose file had been moved"),
+    "cancelled by the rep": gettext_lazy("by the representative, who cancelled the transfer"),
+    "the console failed": gettext_lazy("by the console, which failed; see its log"),
     SILENT: gettext_lazy("by the site: an end had been gone for six minutes"),
     "recording-stopped": gettext_lazy("by the site: there was no room for the recording"),
     "positions-lost": gettext_lazy("by an end that no longer knew what had arrived"),
+    "session-unknown": gettext_lazy("by the site, which no longer knew the session"),
+    "ended": gettext_lazy("no reason was given"),
 }
-"""What the ends and the relay give as a reason; another reason is shown as it was given."""
+"""What the ends, the relay and the gateway give as a reason, besides a file's trouble and a broken frame; another
+reason is shown as it was given."""
+
+_TROUBLES: Final = frozenset(Trouble)
+_PROBLEMS: Final = frozenset(Problem)
 
 CAUSES: Final[dict[Cause, Promise]] = {
     Cause.OTHER_APPLIANCE: gettext_lazy("move to the other appliance"),
@@ -73,4 +86,10 @@ def ending(summary: SessionSummary) -> str:
 @register.filter
 def reason(given: str) -> str:
     """The words for the reason of an end."""
-    return str(ENDINGS.get(given) or say(given))
+    if known := ENDINGS.get(given):
+        return str(known)
+    if given in _TROUBLES:
+        return _("by the console: the file was not moved (%(outcome)s)") % {"outcome": say(given)}
+    if given.partition(":")[0] in _PROBLEMS:
+        return _("by an end, to which something was sent that breaks the protocol (%(problem)s)") % {"problem": given}
+    return say(given)

@@ -3,6 +3,7 @@
 
 const found = document.getElementById("words").content;
 const VALUE = /\{(\w+)\}/g;
+const TIME = /^(\d{4})-(\d\d)-(\d\d) (\d\d:\d\d UTC)$/;
 
 export const words = Object.fromEntries(
   [...found.querySelectorAll("[data-word]")].map((one) => [one.dataset.word, one.textContent]));
@@ -16,7 +17,15 @@ const sentences = [...found.querySelectorAll("[data-said]")].map((one) => {
 export function say(text) {
   for (const [pattern, said] of sentences) {
     const values = pattern.exec(text);
-    if (values) return said.replace(VALUE, (_, name) => values.groups[name]);
+    if (values) return said.replace(VALUE, (_, name) => value(values.groups[name]));
   }
   return text;
+}
+
+/** A value of a sentence: a time has its day as the reader's language writes it (the word `day`, of Django's letters). */
+function value(text) {
+  const time = TIME.exec(text);
+  if (time === null) return text;
+  const [, Y, m, d, rest] = time;
+  return `${words.day.replace(/[Ymd]/g, (letter) => ({ Y, m, d })[letter])} ${rest}`;
 }
