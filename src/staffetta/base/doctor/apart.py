@@ -105,7 +105,7 @@ def _answer(write: int, owner: User | None, question: Callable[[], object]) -> N
         _confine(owner)
         try:
             seen = question()
-            answer = {"unseen": seen.why} if isinstance(seen, Unseen) else {"seen": to_json(seen)}
+            answer: dict[str, object] = {"unseen": seen.why} if isinstance(seen, Unseen) else {"seen": to_json(seen)}
         except MemoryError:
             answer = {"unseen": "More memory was needed to look than is given to it."}
         except Exception as error:  # noqa: BLE001 - whatever a hostile file brings about is one sentence of the report
