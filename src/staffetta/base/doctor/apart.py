@@ -66,7 +66,7 @@ class Apart:
         read, write = os.pipe()
         child = os.fork()
         if child == 0:
-            _answer(write, owner, question)
+            _answer(what, write, owner, question)
         os.close(write)
         try:
             said = _read(read, end)
@@ -99,17 +99,19 @@ def not_plain(path: Path, largest: int) -> str | None:
     return f"{path} is far too large ({found.st_size} bytes)." if found.st_size > largest else None
 
 
-def _answer(write: int, owner: User | None, question: Callable[[], object]) -> NoReturn:
+def _answer(what: str, write: int, owner: User | None, question: Callable[[], object]) -> NoReturn:
     """Everything that the child does. It never returns, so that nothing of the parent's is ended twice."""
     try:
         _confine(owner)
         try:
             seen = question()
-            answer: dict[str, object] = {"unseen": seen.why} if isinstance(seen, Unseen) else {"seen": to_json(seen)}
+            answer: dict[str, object] = {"seen": to_json(seen)}
+            if isinstance(seen, Unseen):
+                answer = {"unseen": seen.why}
         except MemoryError:
-            answer = {"unseen": "More memory was needed to look than is given to it."}
+            answer = {"unseen": f"{what} could not be seen: that takes more memory than is given to it."}
         except Exception as error:  # noqa: BLE001 - whatever a hostile file brings about is one sentence of the report
-            answer = {"unseen": f"It could not be looked at ({type(error).__name__}: {error})."}
+            answer = {"unseen": f"{what} could not be seen ({type(error).__name__}: {error})."}
         view = memoryview(json.dumps(answer).encode())
         while view:
             view = view[os.write(write, view) :]

@@ -255,8 +255,10 @@ def _floor(paths: AppliancePaths) -> _Floor | Unseen:
         if odd := _odd(paths, path):
             return Unseen(odd)
         return _Floor(TimeFloor(path).read())
-    except (StaffettaError, OSError) as error:
-        return Unseen(str(error))
+    except StaffettaError as error:
+        return Unseen(error.message)
+    except OSError as error:
+        return Unseen(f"{path}, what was signed last, cannot be read: {error.strerror}.")
 
 
 def certificates(
