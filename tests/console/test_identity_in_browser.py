@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page
 
+from staffetta.kernel.clock import utc_now
 from staffetta.wire.errors import NotProven
 from staffetta.wire.fields import from_base64url, to_base64url
 from staffetta.wire.identity import Purpose, SigningKey, check_proof
-from staffetta.wire.signed import Statement, Typ, sign
+from staffetta.wire.signed import Statement, Typ, make_credential, sign
 
 pytestmark = [pytest.mark.live, pytest.mark.browser, pytest.mark.req("S1")]
 
@@ -43,6 +44,20 @@ DIAL = """async ([addresses, origin, times]) => {
   for (let attempt = 0; attempt < times; attempt += 1) { tried.push(route.next()); route.failed(); }
   route.succeeded();
   return [...tried, route.next()];
+}"""
+
+CREDENTIALS = """async ([answers]) => {
+  const { credentialFor } = await import("/static/console/key_store.js");
+  let asked = 0;
+  window.fetch = async () => Response.json({ credential: answers[asked++], expires: Date.now() / 1000 + 40000 });
+  const keys = new Set();
+  const given = [];
+  for (let time = 0; time < 3; time += 1) {
+    const known = await credentialFor("rep-1", "/credential.json", "secret");
+    keys.add(known.publicKey.join());
+    given.push(answers.indexOf(known.credential));
+  }
+  return { asked, given, keys: keys.size };
 }"""
 
 
@@ -113,3 +128,12 @@ def test_the_pages_origin_is_dialled_first_and_always(bench: Page) -> None:
     origin, a, b = "support.example", "a.example:443", "b.example:8443"
     assert tried == [origin, origin, origin, origin, a, origin, b, origin, a, origin]
     assert bench.evaluate(DIAL, [["support.example:443"], "support.example", 6]) == [origin] * 7
+
+
+@pytest.mark.req("S12", "U6")
+def test_a_credential_that_names_no_web_session_is_replaced(bench: Page, site: SigningKey) -> None:
+    """One of the release before: signing out in this browser would not reach it, a new password here would."""
+    before = make_credential("rep-1", "rita", bytes(32), utc_now(), site)
+    now = make_credential("rep-1", "rita", bytes(32), utc_now(), site, web="web-1")
+    said = bench.evaluate(CREDENTIALS, [[before, now]])
+    assert said == {"asked": 2, "given": [0, 1, 1], "keys": 1}

@@ -18,6 +18,8 @@ from staffetta.site.accounts import service as accounts
 from staffetta.site.accounts.models import Account, WebSession
 from staffetta.site.accounts.sessions import SessionStore
 from staffetta.site.data.database import in_database
+from staffetta.site.gateway.sessions import about_session
+from staffetta.site.support import service as support
 from staffetta.site.support.models import SessionReport
 from staffetta.ui.signin.sessions import token_hash
 from staffetta.wire import frames, messages, tickets
@@ -193,6 +195,27 @@ async def test_a_web_session_that_has_not_come_by_data_sync_keeps_its_console(wo
     gateway = world.gateways[0]
     await gateway._sessions.end_what_is_over()
     assert await session.goes_on()
+
+
+async def test_a_session_taken_up_from_its_ticket_hangs_on_the_web_session_that_opened_it(world: World) -> None:
+    """The appliance that opened it died before it told; a new password in this browser leaves it alone."""
+    await world.gateway()
+    terminal = await world.rep()
+    token, rep = await in_database(_browser, terminal.id)
+    session = await under_way(world, rep)
+    facts = await in_database(support.session, session.id)
+    assert facts.sign_in.web
+    ticket = world.signer.ticket("of-the-dead-one", messages.EndName.CONSOLE, rep.key.public, about_session(facts))
+    account = await in_database(Account.objects.get, pk=rep.id)
+    await in_database(accounts.note_password_changed, account, token, "192.0.2.7")
+    end = await world.attach(ticket, 1, rep.key)
+    assert isinstance(await end.hear(), messages.Attached)
+    taken = await in_database(support.session, "of-the-dead-one")
+    assert taken.sign_in == facts.sign_in
+    await in_database(SessionStore(token).delete)
+    while not isinstance(said := await end.hear(), messages.Ended):
+        assert isinstance(said, messages.Peer)
+    assert said.reason == "signed-out"
 
 
 def _forget(account_id: str) -> None:

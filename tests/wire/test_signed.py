@@ -160,10 +160,14 @@ def test_a_key_does_not_show_its_secret() -> None:
 
 
 def test_a_ticket_says_what_its_session_is_and_older_ones_are_still_read() -> None:
-    about = tickets.About("rep-1", "client-1", "shell", True, 1_700_000_000_000)
+    about = tickets.About("rep-1", "client-1", "shell", True, 1_700_000_000_000, "web-1", 0)
     token = tickets.make_ticket("session-1", EndName.CONSOLE, END.public, 2, NOW, SITE, about)
     assert tickets.read_ticket(token, SITE.public, NOW).about == about
     claims = signed.verified(signed.Typ.TICKET, token, SITE.public)
+    del claims["about"]["web"], claims["about"]["since"]
+    before = signed.sign(signed.Typ.TICKET, claims, SITE)
+    said = tickets.read_ticket(before, SITE.public, NOW).about
+    assert said is not None and (said.web, said.since) == ("", None)
     del claims["about"]
     older = signed.sign(signed.Typ.TICKET, claims, SITE)
     assert tickets.read_ticket(older, SITE.public, NOW).about is None

@@ -11,7 +11,7 @@ from typing import Annotated, Final
 
 from staffetta.wire import fields as wire_fields
 from staffetta.wire.errors import LaterTerm, NotProven
-from staffetta.wire.fields import Counter, Id, Key, Name, Range
+from staffetta.wire.fields import Counter, Id, Key, Name, Range, Size
 from staffetta.wire.identity import Purpose, SigningKey, check_proof
 from staffetta.wire.messages import Attach, ConsoleHello, EndName, JumpClientHello
 from staffetta.wire.signed import Credential, Typ, claims_of, read_credential, seconds, sign
@@ -22,13 +22,18 @@ TICKET_RENEWAL: Final = timedelta(minutes=2)
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What a session is: whose, with which Jump Client (ids), and since when (milliseconds since 1970)."""
+    """What a session is: whose, with which Jump Client (ids), and since when (milliseconds since 1970).
+
+    ``web`` and ``since`` are those of the credential of the console that opened it (None by an older release).
+    """
 
     rep: Id
     client: Id
     kind: Name
     recorded: bool
     opened: Annotated[int, Range(0, 253_402_300_799_999)]
+    web: Annotated[str, Size(0, 128)] = ""
+    since: Annotated[int, Range(0, 253_402_300_799_999)] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from staffetta.kernel.clock import utc_now
 from staffetta.kernel.log import get_logger
 from staffetta.site.accounts import service as accounts
 from staffetta.site.accounts.permissions import Allowed
-from staffetta.site.accounts.sign_ins import signed_out
+from staffetta.site.accounts.sign_ins import SignIn, signed_out
 from staffetta.site.data.database import in_database
 from staffetta.site.fleet import service as fleet
 from staffetta.site.gateway.connection import Connection
@@ -35,7 +35,7 @@ from staffetta.site.support.service import Attached, SessionFacts
 from staffetta.wire import messages
 from staffetta.wire.errors import CloseCode
 from staffetta.wire.messages import EndName
-from staffetta.wire.signed import SIGNED_OUT
+from staffetta.wire.signed import SIGNED_OUT, from_milliseconds, milliseconds
 from staffetta.wire.tickets import About, Ticket
 
 _log = get_logger(__name__)
@@ -229,7 +229,10 @@ def about_session(facts: SessionFacts) -> About | None:
     if facts.probe:
         return None
     opened = round(facts.opened_at.timestamp() * 1000)
-    return About(facts.rep_id, facts.client_id, facts.kind, facts.recorded, opened)
+    sign_in = facts.sign_in
+    return About(
+        facts.rep_id, facts.client_id, facts.kind, facts.recorded, opened, sign_in.web, milliseconds(sign_in.since)
+    )
 
 
 def _known(ticket: Ticket, at: datetime) -> SessionFacts:
@@ -240,7 +243,11 @@ def _known(ticket: Ticket, at: datetime) -> SessionFacts:
         if about is None:
             raise
         opened = datetime.fromtimestamp(about.opened / 1000, UTC)
-        return support.take_up(ticket.session, about.kind, about.rep, about.client, about.recorded, opened, at)
+        since = None if about.since is None else from_milliseconds(about.since)
+        sign_in = None if since is None else SignIn(about.rep, about.web, since)
+        return support.take_up(
+            ticket.session, about.kind, about.rep, about.client, about.recorded, opened, at, sign_in=sign_in
+        )
 
 
 def _let_in(ticket: Ticket, attach: messages.Attach, generation: str, at: datetime) -> tuple[SessionFacts, Attached]:

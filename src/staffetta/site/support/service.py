@@ -105,9 +105,8 @@ def open_session(
             client_name=client_name,
             recorded=recorded,
             probe=probe,
-            web=(sign_in.web or None) if sign_in else None,
-            signed_in_since=sign_in.since if sign_in else None,
             opened_at=now,
+            **_signed_in_by(sign_in),
         )
         _tell(
             row,
@@ -124,7 +123,15 @@ def open_session(
 
 
 def take_up(
-    session: str, kind: str, rep_id: str, client_id: str, recorded: bool, opened_at: datetime, at: datetime
+    session: str,
+    kind: str,
+    rep_id: str,
+    client_id: str,
+    recorded: bool,
+    opened_at: datetime,
+    at: datetime,
+    *,
+    sign_in: SignIn | None = None,
 ) -> SessionFacts:
     """Take up a session that the other appliance opened and could not tell of, from what its tickets say of it.
 
@@ -133,9 +140,10 @@ def take_up(
     rep_name = Account.objects.filter(pk=rep_id).values_list("username", flat=True).first() or ""
     client_name = JumpClient.objects.filter(pk=client_id).values_list("name", flat=True).first() or ""
     whose = {"rep_id": rep_id, "rep_name": rep_name, "client_id": client_id, "client_name": client_name}
+    signed_in = _signed_in_by(sign_in)
     with transaction.atomic():
         row, new = LiveSession.objects.get_or_create(
-            pk=session, defaults={**whose, "kind": kind, "recorded": recorded, "opened_at": opened_at}
+            pk=session, defaults={**whose, **signed_in, "kind": kind, "recorded": recorded, "opened_at": opened_at}
         )
         if new:
             opened = format_time(opened_at)
@@ -355,6 +363,12 @@ def _open_row(session_id: str) -> LiveSession:
     if row.ended_at is not None:
         raise SessionOver(_("The session has ended."))
     return row
+
+
+def _signed_in_by(sign_in: SignIn | None) -> dict[str, Any]:
+    if sign_in is None:
+        return {}
+    return {"web": sign_in.web or None, "signed_in_since": sign_in.since}
 
 
 def _facts(row: LiveSession) -> SessionFacts:

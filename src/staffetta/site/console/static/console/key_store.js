@@ -2,7 +2,7 @@
 // taken out. A reload finds them again; signing out removes them.
 
 import { toBase64url } from "./base64.js";
-import { makeKey } from "./identity.js";
+import { claimsOf, makeKey } from "./identity.js";
 
 const DATABASE = "staffetta-console";
 const STORE = "keys";
@@ -11,10 +11,12 @@ const RENEW_SECONDS = 600;
 /** Signing out here is told to every page of the site in this browser. */
 export const signedOut = new BroadcastChannel("staffetta-signed-out");
 
-/** The rep's key and a credential for it, asked for at `url` if there is none that is still good. */
+/** The rep's key and a credential for it, asked for at `url` if there is none that is still good.
+ * One by a release before hangs on no web session: by that the site takes this browser for a terminal. */
 export async function credentialFor(rep, url, csrf) {
   const known = await keyOf(rep);
-  if (known?.credential && known.until > Date.now() / 1000 + RENEW_SECONDS) return known;
+  const good = known?.credential && known.until > Date.now() / 1000 + RENEW_SECONDS;
+  if (good && claimsOf(known.credential).web) return known;
   const key = known ?? { rep, ...(await makeKey()) };
   const answer = await fetch(url, {
     method: "POST",
