@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, expect, sync_playwright
 
 from staffetta.control.appliance import EventKind, InstallEvent, JobState
 from staffetta.control.pairing import SharedState
@@ -146,6 +146,24 @@ def test_the_page_of_basics_keeps_itself_current(visit: Visit) -> None:
     assert "128" in visit.page.locator("main").inner_text()
     control.status = replace(control.status, clients_online=129)
     visit.page.locator("main").get_by_text("129").wait_for()
+
+
+@pytest.mark.req("U4", "U9")
+def test_the_end_of_a_job_is_followed_by_history_and_upload(visit: Visit) -> None:
+    sign_in(visit)
+    page, control = visit.page, visit.pages.control
+    control.begin_job()
+    control.status = replace(control.status, job=JOB)
+    page.goto(f"{visit.address}/appliance/updates")
+    upload = page.get_by_role("button", name="Update software")
+    chosen = page.get_by_label("File")
+    chosen.set_input_files({"name": "a.bundle", "mimeType": "application/octet-stream", "buffer": b"x"})
+    assert upload.is_disabled()
+    control.end(2, JobState.COMMITTED, "The site software 1.1 is installed.")
+    control.status = replace(control.status, job=None)
+    expect(upload).to_be_enabled()
+    expect(page.locator("#history")).to_contain_text("installed")
+    assert chosen.evaluate("(field) => field.files[0].name") == "a.bundle", "what was chosen is not lost"
 
 
 @pytest.mark.req("F9", "H5")

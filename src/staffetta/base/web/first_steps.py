@@ -50,14 +50,17 @@ _STEPS = (
 )
 
 
-def first_steps(status: ApplianceStatus, updates: Updates, eula: Eula | None) -> tuple[FirstStep, ...]:
-    """The steps, of which exactly one is next; none once the site has a first password of its own.
+def steps_are_due(status: ApplianceStatus) -> bool:
+    """Whether a step is left: until there is a site, and its first account has a password of its own.
 
-    An older site does not say whether it has; then there are none once it is installed.
+    An older site does not say whether it has, and counts as if.
     """
+    return status.site_version is None or bool(status.site_first_password)
+
+
+def first_steps(status: ApplianceStatus, updates: Updates, eula: Eula | None) -> tuple[FirstStep, ...]:
+    """The steps, of which exactly one is next; for an appliance where steps are due."""
     installed = status.site_version is not None
-    if installed and not status.site_first_password:
-        return ()
     offered = bool(updates.offers)
     accepted = (eula is not None and eula.accepted) or (offered and all(one.eula_accepted for one in updates.offers))
     done = {

@@ -8,7 +8,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from staffetta.base.web.answers import appliance_control
-from staffetta.base.web.first_steps import first_steps
+from staffetta.base.web.first_steps import first_steps, steps_are_due
 from staffetta.base.web.settings import DESCRIPTION
 from staffetta.base.web.updates import eula_of
 from staffetta.ui.signin.access import signed_in
@@ -20,8 +20,7 @@ def basics(request: HttpRequest) -> HttpResponse:
     """The first page of `/appliance`."""
     with appliance_control() as appliance:
         status = appliance.status()
-        due = status.site_version is None or status.site_first_password
-        steps = first_steps(status, appliance.updates(), eula_of(appliance)) if due else ()
+        steps = first_steps(status, appliance.updates(), eula_of(appliance)) if steps_are_due(status) else ()
     return render(
         request,
         "appliance/basics.html",
