@@ -246,7 +246,7 @@ def test_every_page_fits_in_italian_and_the_stream_speaks_it(served: tuple[RealP
             page.locator("#id_old_password").fill(pages.password)
             page.locator("#id_new_password1").fill(NEW_PASSWORD)
             page.locator("#id_new_password2").fill(NEW_PASSWORD)
-            page.get_by_role("button", name="Cambia password").click()
+            page.get_by_role("button", name="Cambia la password").click()
             pages.password = NEW_PASSWORD
         page.get_by_role("heading", name="Elementi Base").wait_for()
         for path in ("", "networking", "updates", "pair", "security/certificates", "change-password"):

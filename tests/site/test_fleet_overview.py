@@ -119,6 +119,10 @@ def test_the_bar_has_a_part_for_each_place_and_the_legend_leads_to_its_clients(
     legend = re.sub(r"<svg.*?</svg>|<[^>]+>", "", page[page.index('class="legend"') :].partition("</ul>")[0])
     words = ("3 current", "2 upgrading", "5 behind", "1 went back", "2 never connected")
     assert all(word in " ".join(legend.split()) for word in words)
+    italian = client.get(CLIENTS, headers={"accept-language": "it"}).text.partition('class="legend"')[2]
+    legend = " ".join(re.sub(r"<svg.*?</svg>|<[^>]+>", "", italian.partition("</ul>")[0]).split())
+    words = ("2 aggiornati", "2 in aggiornamento", "4 non aggiornati", "1 tornato indietro", "1 mai connesso")
+    assert all(re.search(rf"{word}\b", legend) for word in words), legend
     assert "style=" not in page, "the policy of the pages forbids inline styles"
     everyone = set[str]().union(*EXPECTED.values())
     for place, names in EXPECTED.items():
@@ -198,7 +202,7 @@ def test_the_export_has_who_is_not_current_first_and_both_parts_sorted_by_status
     assert rows[0]["name"] == "never" and rows[0]["status_details"].endswith(" never connected")
     assert by_name["back"]["status_details"].endswith(" behind, went back from 1.1.0: no way")
     assert by_name["busy"]["status_details"].endswith(" behind, takes on 1.1.0 when its sessions have ended")
-    assert by_name["at it"]["status_details"].endswith(" updating")
+    assert by_name["at it"]["status_details"].endswith(" upgrading")
     assert by_name["has it"]["status_details"] == f"{format_time(UPGRADED + timedelta(minutes=3))} current"
     assert by_name["unreadable"]["version"] == "'=cmd", "no spreadsheet takes it for a formula"
     assert by_name["slow clock"]["status_details"] < by_name["enrolled late"]["status_details"]
