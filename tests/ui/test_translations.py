@@ -33,7 +33,7 @@ MESSAGES: Final = _load_messages()
 TEMPLATES: Final = sorted(
     path for path in MESSAGES.SOURCE.rglob("*.html") if "templates" in path.relative_to(MESSAGES.SOURCE).parts
 )
-PLACES: Final = {"python": re.compile(r"%\((\w+)\)[sd]|%\(\w+\)\.\df"), CONTEXT: re.compile(r"\{(\w+)\}")}
+PLACES: Final = {"python": re.compile(r"%\((\w+)\)[sd]|%[sd]"), CONTEXT: re.compile(r"\{(\w+)\}")}
 
 
 @pytest.fixture(scope="module")
@@ -168,6 +168,13 @@ def italian() -> Any:
             "b.example è principale, a.example è il suo backup, mandato 4.",
         ),
         ("The clocks differ by 3.5 s.", "Gli orologi differiscono di 3,5 s."),
+        (
+            "This appliance's clock is 3 days behind the update server's time. "
+            "Mend it under Networking > IP configuration (NTP server), then check for updates again.",
+            "L'orologio di questo dispositivo è indietro di 3 giorni rispetto all'ora del server degli aggiornamenti. "
+            "Correggerlo in Utilizzo di rete > Configurazione IP (server NTP), poi controllare di nuovo gli "
+            "aggiornamenti.",
+        ),
         ("It expired on 2026-11-24: import a new one.", "È scaduto il 24/11/2026: importarne uno nuovo."),
         (
             "Too little room on the disk: 24.1 MB are needed, 3.0 MB are free in /srv. "
