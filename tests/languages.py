@@ -15,6 +15,7 @@ SAID: Final = frozenset({
     "data-label", "data-play", "data-loading", "data-empty", "data-trouble",
 })  # fmt: skip
 """Attributes that a reader sees or hears."""
+VALUE: Final = re.compile(r"%\(\w+\)[sd]|%[sd]|\{\w+\}")
 SKIPPED: Final = frozenset({"script", "style", "code", "time"})
 EMPTY: Final = frozenset({"meta", "link", "input", "img", "br", "hr", "source"})
 ALIKE: Final = frozenset(
@@ -32,7 +33,7 @@ def bracketed() -> Iterator[None]:
         for key, said in list(catalog.items()):
             source = key if isinstance(key, str) else key[0]
             if source and not source.startswith("format of a"):
-                catalog[key] = f"⟦{said}⟧"
+                catalog[key] = VALUE.sub(r"⟧\g<0>⟦", f"⟦{said}⟧")  # its values are not the catalogue's
     _forget()
     try:
         yield
@@ -76,7 +77,7 @@ def unsaid(page: str, data: Iterable[str] = ()) -> list[str]:
     """The lines of a page with words outside brackets, but for what the test names as its own data."""
     visible = _Visible()
     visible.feed(page)
-    text = re.sub(r"\b(?:[a-z2-7]{26}|[0-9a-f]{64})\b", "", "\n".join(visible.texts))  # ids and hashes
+    text = re.sub(r"\b(?:[a-z2-7]{26}|[0-9a-f]{64})\b|\{\w+\}", "", "\n".join(visible.texts))  # ids, hashes, places
     for one in sorted(data, key=len, reverse=True):
         text = text.replace(one, "")
     while (fewer := re.sub(r"⟦[^⟦⟧]*⟧", "", text)) != text:

@@ -37,7 +37,7 @@ MESSAGES: Final = _load_messages()
 TEMPLATES: Final = sorted(
     path for path in MESSAGES.SOURCE.rglob("*.html") if "templates" in path.relative_to(MESSAGES.SOURCE).parts
 )
-PLACES: Final = {"python": re.compile(r"%\((\w+)\)[sd]|%\(\w+\)\.\df"), CONTEXT: re.compile(r"\{(\w+)\}")}
+PLACES: Final = {"python": re.compile(r"%\((\w+)\)[sd]|%[sd]"), CONTEXT: re.compile(r"\{(\w+)\}")}
 
 
 @pytest.fixture(scope="module")
@@ -213,6 +213,13 @@ def italian() -> Any:
             "b.example è principale, a.example è il suo backup, mandato 4.",
         ),
         ("The clocks differ by 3.5 s.", "Gli orologi differiscono di 3,5 s."),
+        (
+            "This appliance's clock is 3 days behind the update server's time. "
+            "Mend it under Networking > IP configuration (NTP server), then check for updates again.",
+            "L'orologio di questo dispositivo è indietro di 3 giorni rispetto all'ora del server degli aggiornamenti. "
+            "Correggerlo in Utilizzo di rete > Configurazione IP (server NTP), poi controllare di nuovo gli "
+            "aggiornamenti.",
+        ),
         ("It expired on 2026-11-24: import a new one.", "È scaduto il 24/11/2026: importarne uno nuovo."),
         (
             "Both appliances run site 1.1, and nothing newer is on offer for both. Checked 2026-11-24 05:48 UTC.",
@@ -336,16 +343,13 @@ def test_the_tries_for_one_text_end(italian: None, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.req("S5")
-def test_every_sentence_is_read_with_half_of_the_tries(catalog: Any) -> None:
+def test_every_sentence_is_read_within_the_tries(italian: None, catalog: Any) -> None:
+    """Also with values that nothing is known of, for which everything is tried."""
+    unread = []
     for message in (one for one in catalog if one.context == CONTEXT):
         names = dict.fromkeys(PLACES[CONTEXT].findall(message.id))
-        reader = Reader("it")
-        reader.read(message.id.format(**{name: f"q{number}.{number}w" for number, name in enumerate(names)}))
-        assert reader.tries <= MOST_TRIES // 2 + 100, message.id
-
-
-@pytest.mark.req("S12")
-@pytest.mark.parametrize("text", ["", "  ", "-", "12 345.6", "2026-11-24", ": . ! " * 90])
-def test_a_text_without_letters_is_not_read(italian: None, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    monkeypatch.delattr(sentences, "Reader")
-    assert say(text) == text
+        values = {name: f"q{number}.{number}w" for number, name in enumerate(names)}
+        said = Reader("it").read(message.id.format(**values)).said
+        if said.removesuffix(".").lower() != message.string.format(**values).removesuffix(".").lower():
+            unread.append((message.id, said))
+    assert unread == []

@@ -39,6 +39,8 @@ MIDDLEWARE: Final = (
 
 PASSWORD_LENGTH: Final = 12
 
+_LOCALE: Final = Path(__file__).parent / "locale"
+
 LANGUAGE_REMEMBERED: Final = 365 * 86400
 """Seconds for which a browser keeps the language that was chosen in it."""
 
@@ -99,7 +101,7 @@ def face_settings(face: str, secret_key: str, hosts: Sequence[str]) -> dict[str,
         ],
         "AUTH_PASSWORD_VALIDATORS": [
             {
-                "NAME": "staffetta.ui.signin.validators.LongEnough",
+                "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
                 "OPTIONS": {"min_length": PASSWORD_LENGTH},
             },
             {"NAME": "staffetta.ui.signin.validators.NotTheOldPassword"},
@@ -119,6 +121,7 @@ def face_settings(face: str, secret_key: str, hosts: Sequence[str]) -> dict[str,
         "USE_I18N": True,
         "LANGUAGE_CODE": "en",
         "LANGUAGES": [("en", "English"), ("it", "Italiano")],
+        "LOCALE_PATHS": [str(_LOCALE)],  # before the catalogues of Django's own apps, which say some things otherwise
         "LANGUAGE_COOKIE_NAME": f"__Host-staffetta-{face}-language",
         "LANGUAGE_COOKIE_AGE": LANGUAGE_REMEMBERED,
         "LANGUAGE_COOKIE_SECURE": True,

@@ -19,6 +19,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import count
 from typing import Any, Final
 
 from django.utils import translation
@@ -36,7 +37,9 @@ DEEPEST: Final = 5
 """So many sentences deep a value is read."""
 MOST: Final = 12
 """A text of more sentences is not taken apart."""
-MOST_TRIES: Final = 8000
+WAYS: Final = 60
+"""In so many steps at most the values of one sentence are looked for."""
+MOST_TRIES: Final = 12000
 """So many templates are laid on one text, with all its sentences and values; what is not read by then stays."""
 
 _ENGLISH: Final = "en"
@@ -71,21 +74,34 @@ class Template:
     literals: tuple[str, ...]
     names: tuple[str, ...]
 
-    def values(self, text: str) -> dict[str, str] | None:
-        """The values in a text, each as short as can be, or None when it is another sentence."""
+    def values(self, text: str) -> Iterator[dict[str, str]]:
+        """The values in a text in each way in which they can be there, short ones first; none in another sentence."""
         first, *between, last = self.literals if self.names else (*self.literals, "")
-        place, end = len(first), len(text) - len(last)
-        if place > end or not text.endswith(last) or not _alike(text[:place], first):
-            return None
-        if not self.names:
-            return {} if place == end else None
-        found: dict[str, str] = {}
-        for name, literal in zip(self.names, (*between, None), strict=True):
-            until = end if literal is None else text.find(literal, place, end)
-            if until < 0 or found.setdefault(name, text[place:until]) != text[place:until]:
-                return None
-            place = until + len(literal or "")
-        return found
+        start, end = len(first), len(text) - len(last)
+        if start > end or not text.endswith(last) or not _alike(text[:start], first):
+            return
+        if self.names:
+            yield from self._placed(text[:end], start, tuple(between), {}, count(1))
+        elif start == end:
+            yield {}
+
+    def _placed(
+        self, text: str, start: int, literals: tuple[str, ...], found: dict[str, str], steps: Iterator[int]
+    ) -> Iterator[dict[str, str]]:
+        """The ways in which the values from ``start`` on can be there, before and behind these literals."""
+        name = self.names[-1 - len(literals)]
+        until = text.find(literals[0], start) if literals else len(text)
+        while until >= 0 and next(steps) < WAYS:
+            value = text[start:until]
+            if found.get(name, value) == value:
+                if not literals:
+                    yield {**found, name: value}
+                    return
+                onward = until + len(literals[0])
+                yield from self._placed(text, onward, literals[1:], {**found, name: value}, steps)
+            elif not literals:
+                return
+            until = text.find(literals[0], until + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,18 +184,19 @@ class Reader:
             if self.tries == MOST_TRIES:
                 break
             self.tries += 1
-            values = template.values(core)
-            if values is None or not all(map(_may_be, values, values.values())):
-                continue
-            read = {name: self._read_value(name, value, depth + 1) for name, value in values.items()}
-            unread = sum(one.unread for one in read.values())
-            if unread < best.unread:
-                said = "".join(
-                    read[part].said if number % 2 else part for number, part in enumerate(_VALUE.split(template.said))
-                )
-                best = _Reading(_in_case_of(core, template, said, within=depth > 0) + stop, unread)
+            for values in template.values(core):
+                if not all(map(_may_be, values, values.values())):
+                    continue
+                read = {name: self._read_value(name, value, depth + 1) for name, value in values.items()}
+                unread = sum(one.unread for one in read.values())
+                if unread < best.unread:
+                    said = "".join(
+                        read[part].said if number % 2 else part
+                        for number, part in enumerate(_VALUE.split(template.said))
+                    )
+                    best = _Reading(_in_case_of(core, template, said, within=depth > 0) + stop, unread)
                 if unread == 0:
-                    break
+                    return best
         return best
 
     def _read_value(self, name: str, value: str, depth: int) -> _Reading:

@@ -2,24 +2,10 @@
 
 from typing import Any
 
-from django.contrib.auth.password_validation import MinimumLengthValidator
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
 from staffetta.ui.signin.accounts import FIRST_PASSWORD
-
-
-class LongEnough(MinimumLengthValidator):
-    """Django's rule in words that are in our catalogue: Django's own has no Italian for them."""
-
-    def get_error_message(self) -> str:
-        """What is wrong with a short password."""
-        return ngettext(
-            "This password is too short. It must have at least %(least)d character.",
-            "This password is too short. It must have at least %(least)d characters.",
-            self.min_length,
-        ) % {"least": self.min_length}
 
 
 class NotTheOldPassword:
