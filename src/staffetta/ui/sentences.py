@@ -36,7 +36,7 @@ DEEPEST: Final = 5
 """So many sentences deep a value is read."""
 MOST: Final = 12
 """A text of more sentences is not taken apart."""
-MOST_TRIES: Final = 8000
+MOST_TRIES: Final = 9000
 """So many templates are laid on one text, with all its sentences and values; what is not read by then stays."""
 
 _ENGLISH: Final = "en"
