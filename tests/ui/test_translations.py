@@ -353,3 +353,10 @@ def test_every_sentence_is_read_within_the_tries(italian: None, catalog: Any) ->
         if said.removesuffix(".").lower() != message.string.format(**values).removesuffix(".").lower():
             unread.append((message.id, said))
     assert unread == []
+
+
+@pytest.mark.req("S12")
+@pytest.mark.parametrize("text", ["", "  ", "-", "12 345.6", "2026-11-24", ": . ! " * 90])
+def test_a_text_without_letters_is_not_read(italian: None, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.delattr(sentences, "Reader")
+    assert say(text) == text
