@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django import conf
+from django.utils import translation
 from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
@@ -48,6 +49,14 @@ def _site_folder() -> Iterator[None]:
     Path(folder).mkdir(mode=0o700, exist_ok=True)
     yield
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def _english() -> Iterator[None]:
+    """A test that has asked for pages in Italian leaves its thread in English."""
+    yield
+    if conf.settings.configured:
+        translation.deactivate()
 
 
 @pytest.fixture(scope="session")

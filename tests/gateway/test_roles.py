@@ -6,7 +6,10 @@ import os
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 
+import aiohttp
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
 
 from gateway.test_sessions import join, recorded_frames
 from gateway.world import PASSWORD, VERSION, WebSocketEnd, World, new_key, until_true
@@ -19,6 +22,7 @@ from staffetta.site.data.roles import Role
 from staffetta.site.data.secrets import Secret
 from staffetta.site.failover.models import Relationship
 from staffetta.site.fleet import service as fleet
+from staffetta.site.gateway.letting_go import LettingGo
 from staffetta.site.gateway.process import Gateway
 from staffetta.site.gateway.standing import Pair, Standing, alone
 from staffetta.site.support import service as support
@@ -166,6 +170,37 @@ async def test_a_backup_enrols_nobody_and_signs_nobody_in_but_answers_what_both_
     seen = await facts(gateway._environment.run / "private.sock")
     assert (seen.role, seen.role_term) == ("backup", 2)
     assert "nothing lost" in await gateway._prover._session(), "a new release proves itself on a backup too"
+
+
+@pytest.mark.req("F4", "F9")
+async def test_a_backup_keeps_no_connection_of_who_came_by_the_shared_name(world: World, become: Become) -> None:
+    """A browser would go on asking it for as long as somebody works there."""
+    gateway = await world.gateway()
+    statement = f"https://{world.address}/client/statement"
+
+    async def kept(browser: aiohttp.ClientSession, host: str) -> bool:
+        async with browser.get(statement, headers={"Host": host}) as answer:
+            await answer.read()
+            return answer.headers.get("Connection", "").lower() != "close"
+
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=False)) as browser:
+        assert await kept(browser, "support.example.com")
+        await become(gateway, Role.BACKUP, 2)
+        pair = gateway._signer.standing.pair
+        assert pair is not None
+        assert not await kept(browser, "support.example.com")
+        assert await kept(browser, pair.own)
+
+
+async def test_a_page_that_is_not_for_a_backup_is_asked_for_again_elsewhere(world: World, become: Become) -> None:
+    gateway = await world.gateway()
+    await become(gateway, Role.BACKUP, 2)
+    letting_go = LettingGo(gateway._signer)
+    for status, again in ((409, "1"), (200, None), (404, None)):
+        response = web.Response(status=status)
+        await letting_go(make_mocked_request("GET", "/login/console", {"Host": "support.example.com"}), response)
+        assert response.headers.get("Refresh") == again
+        assert response.headers["Connection"] == "close"
 
 
 @pytest.mark.req("F4", "S1")

@@ -157,8 +157,8 @@ def test_a_session_in_a_browser_goes_with_the_traffic_and_back(life: Life) -> No
             wait_until("the answer", partial(shown, f"to {taker.side}: half of it and the rest"), 60)
             page.locator("#status[data-state=connected]").wait_for()
             wait_until("the giver to be the backup", lambda giver=giver: role(giver) == "backup", 60)  # type: ignore[misc]
-        window.open("/login/status/information")
-        page.get_by_role("heading", name="Information").wait_for()
+            page.reload()  # over the connection that the browser keeps, whose other end is a backup now
+            page.locator("#status[data-state=connected]").wait_for()
         browser.close()
     wait_until("A to have released the shared address", lambda: a.shared_address() == "released", 60)
 

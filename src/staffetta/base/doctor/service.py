@@ -14,6 +14,7 @@ from staffetta.base.doctor.databases import check_database
 from staffetta.base.doctor.facts import BaseSeen, ClockSeen, DatabaseSeen, Facts, ServerSeen, Unseen
 from staffetta.base.doctor.machine import clock_synchronised, keeper_process, ports
 from staffetta.control.paths import ApplianceDescription, AppliancePaths, read_description
+from staffetta.kernel.clock import utc_now
 
 
 def examine(
@@ -38,7 +39,7 @@ def examine(
     sizes = {one.program: one.size for one in databases if isinstance(one, DatabaseSeen)}
     keeper = keeper_process(paths)
     return Facts(
-        now=now,
+        now=max(now, utc_now()),  # what base has just asked is signed later than the question
         root=str(paths.root),
         as_root=os.geteuid() == 0,
         places=looking.places(paths, whose),

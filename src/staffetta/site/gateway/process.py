@@ -42,6 +42,7 @@ from staffetta.site.gateway import standing as standings
 from staffetta.site.gateway.connect import Connect, Place
 from staffetta.site.gateway.errors import Leaves
 from staffetta.site.gateway.joining import Joining
+from staffetta.site.gateway.letting_go import LettingGo
 from staffetta.site.gateway.measuring import Counting, answer_measures
 from staffetta.site.gateway.moving import Moving
 from staffetta.site.gateway.neighbours import MOVE_PATH, PRIVATE_SOCKET, Neighbours
@@ -299,6 +300,7 @@ class Gateway:
         app.router.add_route("*", "/appliance", self._to_appliance)
         app.router.add_route("*", "/appliance/{rest:.*}", self._to_appliance)
         app.router.add_route("*", "/{path:.*}", self._pages.handle)
+        app.on_response_prepare.append(LettingGo(self._signer))
         return app
 
     async def _to_appliance(self, request: web.Request) -> web.StreamResponse:
