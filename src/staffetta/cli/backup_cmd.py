@@ -1,6 +1,7 @@
 """`staffetta backup`: make a backup of the site on this machine, and restore one."""
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
@@ -26,7 +27,7 @@ class Unreadable(NotFound):
 
 
 class Contradiction(InvalidInput):
-    """Two options exclude each other."""
+    """Two options exclude each other, or one that is needed here is missing."""
 
     code = "contradiction"
 
@@ -183,6 +184,8 @@ def _handed_password(descriptor: int | None) -> bytes | None:
 def _new_password(file: Path | None) -> bytes:
     if file is not None:
         return _read_password(file)
+    if not sys.stdin.isatty():
+        raise Contradiction("A password is asked for in a terminal only: give --password-file or --no-password.")
     asked: str = click.prompt("Backup password", hide_input=True, confirmation_prompt=True, err=True)
     return asked.encode()
 

@@ -129,6 +129,7 @@ def _end_with(world: World) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         click.echo("\nEnding the world …", err=True)
         world.close()
+        click.echo("It is gone, with everything it had made.", err=True)
         sys.exit(128 + number)
 
     signal.signal(signal.SIGINT, end)
