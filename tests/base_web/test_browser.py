@@ -260,5 +260,5 @@ def test_every_page_fits_in_italian_and_the_stream_speaks_it(served: tuple[RealP
         page.get_by_text("Controllo dello spazio disponibile su disco.").wait_for()
         page.get_by_text("Riserva dello spazio su disco").wait_for()
         pages.control.end(3, JobState.COMMITTED, "site 1.1 is installed.")
-        page.get_by_text("software del sito 1.1 è installato.").wait_for()
+        page.get_by_text("Il software del sito 1.1 è installato.").first.wait_for()
         browser.close()

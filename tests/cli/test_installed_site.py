@@ -30,8 +30,9 @@ SITE_USER = 54321 if os.geteuid() == 0 else os.geteuid()
 @pytest.fixture
 def appliance(tmp_path: Path) -> AppliancePaths:
     """An appliance whose site's installed release has another `staffetta` command than this one."""
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.stat().st_mode & 0o055 != 0o055:
+            folder.chmod(0o755)  # pytest keeps its folders to itself
     paths = AppliancePaths(tmp_path / "appliance")
     release = paths.releases("site") / "2.0" / "bin"
     release.mkdir(parents=True)
