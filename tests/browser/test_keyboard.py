@@ -31,11 +31,14 @@ SEEN = """(element, before) => {
 }"""
 """Whether the focus shows: an outline or a shadow that was not there before, in a colour that can be seen."""
 MARK = """() => {
-  const element = document.activeElement;
-  if (element === document.body || element.dataset.stopped) return false;
-  element.dataset.stopped = "yes";
+  const element = document.activeElement, last = document.querySelector("[data-stopped=last]");
+  if (element === document.body) return true;
+  if (element.dataset.stopped && element !== last) return false;
+  if (last) last.dataset.stopped = "yes";
+  element.dataset.stopped = "last";
   return true;
 }"""
+"""Notes where Tab has stopped; false where it was before. A date has several stops, and the page's end is none."""
 MISSED = """() => [...document.querySelectorAll("a[href], button, input, select, textarea, summary, [tabindex='0']")]
   .filter((element) => element.checkVisibility() && !element.disabled && element.type !== "radio")
   .filter((element) => element.tabIndex >= 0 && !element.dataset.stopped)
