@@ -162,6 +162,19 @@ def test_not_confirmed_goes_back_with_a_farewell() -> None:
         bench.go_back()
 
 
+def test_a_failed_one_that_is_gone_is_not_ended_again() -> None:
+    bench = Bench()
+    bench.bring_up("a")
+    bench.bring_up("b", confirm=False)
+    bench.go_back()
+    bench.all_say("b", "deactivated")
+    for process in PROCESSES:
+        bench.died("b", process, "exited")
+    assert bench.done.count(Retire("b")) == 1
+    bench.stop("b")
+    assert bench.done.count(Retire("b")) == 1
+
+
 def test_a_failed_one_that_does_not_stop_accepting_is_killed() -> None:
     bench = Bench()
     bench.bring_up("a")

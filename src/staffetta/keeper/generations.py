@@ -134,7 +134,7 @@ class Program:
         if generation.state in (State.STARTING, State.STANDBY) and not self._is_taker(generation):
             self._advance(generation, Event.LEAVE)
             self._terminate(generation, now)
-        elif generation.state is State.FAILED and generation.leaving is Leaving.DRAIN:
+        elif generation.state is State.FAILED and generation.leaving is Leaving.DRAIN and generation.alive:
             self._terminate(generation, now)
         elif generation.state not in FINALS:
             raise Refusal("in-use", f"{generation_id} is {generation.state}; only what serves nobody is stopped.")
