@@ -74,6 +74,7 @@ def section(one: Seen, many: Seen) -> Section:
     reading = (
         "A technician's Chromium on the same two cores, over TLS, with nothing in its cache but the pages' own files.",
         "One of the clients is a real Jump Client, to which the sessions are opened; the others are rows.",
+        "With one client the row is there before the search: that figure and its ratio say nothing of searching.",
         f"Each was done {ROUNDS} times.",
     )
     return Section("N14", "The console with 10,000 Jump Clients", verdict, [("", table)], reading)
