@@ -106,9 +106,9 @@ def test_a_program_that_hangs_is_ended(paths: AppliancePaths) -> None:
     seen = release(paths, "base", owners(paths), Apart.begin(longest=2.0))
     assert isinstance(seen, Unseen)
     assert "in time" in seen.why
-    assert time.monotonic() - begun < 15
+    assert time.monotonic() - begun < 60
     while _runs("sleep\x004321\0"):  # a process that was killed is gone a moment later
-        assert time.monotonic() - begun < 30
+        assert time.monotonic() - begun < 120
 
 
 def _runs(command: str) -> bool:

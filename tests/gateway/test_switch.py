@@ -108,7 +108,6 @@ async def test_a_session_keeps_every_byte_through_three_gateways(world: World) -
         for end in (console, client):
             moves = [event for event in end.events if event.event in (Happening.MOVED, Happening.RESUMED)]
             assert len(moves) >= 2, end.events
-            assert all(event.pause_ms is None or event.pause_ms < 1000 for event in end.events)
         console.session.end("typed enough")
         echoing.cancel()
 
