@@ -1,6 +1,7 @@
 """Installing a Jump Client from the site: only what the vendor signed gets onto the disk, and nothing else changes."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -90,3 +91,17 @@ def test_a_site_without_clients_says_so(site: Site, gateway: Gateway, publisher:
     root = site.folder / "root.json"
     root.write_bytes(publisher.root)
     assert "no client that the vendor has signed" in _install(site, root, tmp_path / "computer", status=4)
+
+
+def test_the_unit_of_an_installed_client_is_one_that_systemd_takes(
+    site: Site, gateway: Gateway, publisher: Publisher, tmp_path: Path
+) -> None:
+    state = tmp_path / "a computer at 100% $HOME"
+    assert "install" in run("jump-client", "unit", "--state", str(state), status=4).stderr
+    _install(site, _handed_out(site, publisher, "1.0.0"), state)
+    text = run("jump-client", "unit", "--state", str(state)).stdout
+    place = tmp_path / "staffetta-jump-client.service"
+    place.write_text(text)
+    seen = subprocess.run(["systemd-analyze", "verify", place], capture_output=True, text=True, timeout=60)
+    assert (seen.returncode, seen.stderr) == (0, "")
+    assert f"User={state.owner()}\n" in text

@@ -230,7 +230,7 @@ def test_a_token_is_made_in_the_pages_and_shown_once(browser: Callable[..., Clie
     assert found is not None
     command = re.search(r'id="install-command">([^<]+)<', page)
     assert command is not None
-    assert command[1].startswith("staffetta jump-client install --root root.json ")
+    assert command[1].startswith("staffetta jump-client install --state ")
     assert command[1].endswith(" --token -")  # no secret on a command line
     assert page.count(found[1]) == 1
     assert "take it from the vendor" in page

@@ -14,7 +14,9 @@ from staffetta.clients.enrolment import check_free, enrol, token_in
 from staffetta.clients.installation import install
 from staffetta.clients.jump_client.local_asking import NotCheckedIn, ask_running
 from staffetta.clients.running import run_jump_client
+from staffetta.clients.unit import unit
 from staffetta.clients.updating import starting
+from staffetta.control.delivered import Delivered
 from staffetta.kernel.clock import utc_now
 from staffetta.wire.messages import ClientMode
 
@@ -62,16 +64,20 @@ def enrol_command(token: str, root: Path, name: str, passive: bool | None) -> No
     "--root",
     "trust",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    required=True,
-    help="The vendor's root of trust (root.json); only what it signs is installed.",
+    help="The vendor's root of trust (root.json); only what it signs is installed. The Debian package brings one.",
 )
-def install_command(token: str, root: Path, name: str, trust: Path, passive: bool | None) -> None:
+def install_command(token: str, root: Path, name: str, trust: Path | None, passive: bool | None) -> None:
     """Fetch the client from the site, check the vendor's signature, put it in place, and enrol.
 
     \b
     Example:
-      staffetta jump-client install --state /var/lib/jump-client --root root.json --token -
+      staffetta jump-client install --state /var/lib/staffetta-jump-client --token -
     """
+    if trust is None:
+        delivered = Delivered.read()
+        if delivered is None:
+            raise click.UsageError("Name --root: this command came with no operating system's package that brings it.")
+        trust = delivered.root
     text = _token(token)
     state = check_free(root)
     done = asyncio.run(
@@ -80,6 +86,7 @@ def install_command(token: str, root: Path, name: str, trust: Path, passive: boo
     click.echo(f"Client {done.version} is installed; enrolled as {name} ({done.client}).")
     _say_mode(passive, done.mode)
     click.echo(f"Run it with: {shlex.join(done.command)}")
+    click.echo("Have systemd run it at every boot: see staffetta jump-client unit --help")
 
 
 @group.command("run")
@@ -87,6 +94,20 @@ def install_command(token: str, root: Path, name: str, trust: Path, passive: boo
 def run_command(root: Path) -> None:
     """Run the enrolled Jump Client in the foreground until SIGTERM; logs go to standard error."""
     run_jump_client(root)
+
+
+@group.command("unit")
+@state_option
+def unit_command(root: Path) -> None:
+    """Print the systemd unit that runs the installed Jump Client at every boot, as the user that owns its folder.
+
+    \b
+    Example, as root:
+      staffetta jump-client unit --state /var/lib/staffetta-jump-client \\
+        > /etc/systemd/system/staffetta-jump-client.service
+      systemctl enable --now staffetta-jump-client
+    """
+    click.echo(unit(root), nl=False)
 
 
 @group.command("check-in")

@@ -27,7 +27,12 @@ FOLLOWED: Final = 5
 RESTING: Final = 30
 """After so many seconds the bar asks again: while clients are behind, and while all have the version."""
 _late_progress: Final = updates.LateProgress()
-INSTALL: Final = "staffetta jump-client install --root root.json --state /var/lib/staffetta-jump-client --token -"
+_PLACE: Final = "/var/lib/staffetta-jump-client"
+INSTALL: Final = f"staffetta jump-client install --state {_PLACE} --token -"
+RUN: Final = (
+    f"staffetta jump-client unit --state {_PLACE} > /etc/systemd/system/staffetta-jump-client.service"
+    " && systemctl enable --now staffetta-jump-client"
+)
 """The token is read from input: a command line is seen by everyone on the computer and kept by its shell."""
 
 
@@ -127,7 +132,7 @@ def tokens(request: HttpRequest) -> HttpResponse:
         return render(
             request,
             "fleet/made_token.html",
-            {"made": made, "command": INSTALL, "passive": passive},
+            {"made": made, "command": INSTALL, "run_command": RUN, "passive": passive},
         )
     return render(request, "fleet/tokens.html", {"form": form, "tokens": service.list_tokens()})
 
