@@ -53,6 +53,7 @@ $(UV):
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-warn-script-location --target .cache/uv "uv>=0.9" 2>.cache/pip.log || (cat .cache/pip.log; exit 1)
 
 $(READY): locks/dev.txt pyproject.toml $(UV)
+	@echo "Setting up the environment in $(VENV): about half a minute, once." >&2
 	@$(UV) venv --quiet --clear --no-python-downloads --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" $(VENV)
 	@VIRTUAL_ENV=$(VENV) $(UV) pip sync --quiet --require-hashes locks/dev.txt
 	@VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --no-deps --editable .

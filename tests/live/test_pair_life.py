@@ -179,7 +179,7 @@ def test_what_was_done_apart_is_joined_once_and_a_conflict_is_kept(life: Life) -
     assert before[1] - before[0]
     life.seen = before[0] | before[1]
     established = time.monotonic()
-    b.failover("establish", "--backup", a.endpoint(), "--reverse", b.endpoint())
+    b.failover("establish", "--backup", a.endpoint(), "--reverse", b.endpoint(), "--yes")
     a.failover("sync-now", "--wait")
     same(life)
     print(
@@ -275,7 +275,7 @@ def assert_only_b(life: Life) -> None:
 
 def refused(member: Member, backup: str, reverse: str) -> str:
     with pytest.raises(LabFailure) as caught:
-        member.failover("establish", "--backup", backup, "--reverse", reverse)
+        member.failover("establish", "--backup", backup, "--reverse", reverse, "--yes")
     return caught.value.message
 
 

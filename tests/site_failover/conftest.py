@@ -70,7 +70,7 @@ class Pair:
 
     def establish(self) -> None:
         """Establish from a, by command."""
-        done = self.a.command("establish", "--backup", self.b.at, "--reverse", self.a.at)
+        done = self.a.command("establish", "--backup", self.b.at, "--reverse", self.a.at, "--yes")
         assert done.returncode == 0, done.stderr
 
 

@@ -147,11 +147,11 @@ def test_somebody_between_who_shows_another_certificate(pair: Pair) -> None:
 
 
 def test_the_command_prints_each_check_and_leaves_with_the_class_of_the_error(pair: Pair) -> None:
-    done = pair.a.command("establish", "--backup", pair.b.at, "--reverse", f"{SHARED}:443")
+    done = pair.a.command("establish", "--backup", pair.b.at, "--reverse", f"{SHARED}:443", "--yes")
     assert done.returncode == 5
     assert "FAILED  not-the-shared-name:" in done.stderr
     assert "ok      key-set:" in done.stderr
-    assert pair.a.command("establish", "--backup", "b:0", "--reverse", pair.a.at).returncode == 2
+    assert pair.a.command("establish", "--backup", "b:0", "--reverse", pair.a.at, "--yes").returncode == 2
     assert pair.a.command("break", "--yes").returncode == 4
     assert pair.a.command("become-primary", "--yes").returncode == 4
     weak = pair.a.command("key", "--file", "-", typed="password")

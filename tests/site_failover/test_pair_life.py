@@ -119,7 +119,7 @@ def test_establish_swap_crash_return_break_and_establish_again(sites: Pair) -> N
 
     # From the other side this time, with the details that were kept.
     prefill = b.status()["prefill"]
-    done(b, "establish", "--backup", prefill["backup"], "--reverse", prefill["reverse"])
+    done(b, "establish", "--backup", prefill["backup"], "--reverse", prefill["reverse"], "--yes")
     assert (a.role(), b.role()) == (("backup", 5), ("primary", 5))
     assert [action for action in audited(a) if action != "failover.sync-asked"] == [
         "failover.key-set",

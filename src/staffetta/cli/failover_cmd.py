@@ -80,9 +80,15 @@ def key_command(service: Any, actor: str, generate: bool, file: Any, show: bool)
 @group.command("establish")
 @click.option("--backup", required=True, metavar="HOST:PORT", help="Where the new backup's own address and port is.")
 @click.option("--reverse", required=True, metavar="HOST:PORT", help="Where the new backup reaches this appliance.")
+@yes_option
 @on_site
-def establish_command(service: Any, actor: str, backup: str, reverse: str) -> None:
-    """Make this appliance the primary of a new relationship, after every check has held on both."""
+def establish_command(service: Any, actor: str, backup: str, reverse: str, yes: bool) -> None:
+    """Make this appliance the primary of a new relationship, after every check has held on both.
+
+    The configuration of this appliance replaces what was configured on a new backup.
+    """
+    if not yes:
+        click.confirm(f"This appliance's configuration replaces that of {backup}. Go on?", abort=True)
     from staffetta.site.failover.errors import NotEstablished
     from staffetta.wire.pair import parse_endpoint
 
@@ -117,7 +123,8 @@ def become_primary_command(service: Any, actor: str, sync: bool, yes: bool) -> N
     if not yes:
         click.confirm("This appliance takes over from its peer. Go on?", abort=True)
     service.become_primary(actor, with_sync=sync)
-    click.echo("This appliance is the primary. Point the shared address here if it does not follow by itself.")
+    click.echo("This appliance is the primary. The shared address follows by itself, if the pair has one.")
+    click.echo("Where a DNS record or a translation moves the traffic, point it here now.")
 
 
 @group.command("break")

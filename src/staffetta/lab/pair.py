@@ -117,7 +117,7 @@ class Pair:
         key.unlink()
         for member in self:
             member.appliance.control("grant-pair-upgrade")
-        self.a.failover("establish", "--backup", self.b.endpoint(), "--reverse", self.a.endpoint())
+        self.a.failover("establish", "--backup", self.b.endpoint(), "--reverse", self.a.endpoint(), "--yes")
         started = time.monotonic()
         self.b.failover("sync-now", "--wait")
         roles = [member.status()["role"] for member in self]

@@ -23,6 +23,7 @@ from staffetta.site.backup.errors import NotRestorable
 from staffetta.site.backup.manifest import Manifest
 from staffetta.site.backup.opening import Opened
 from staffetta.site.data import audit, blobs, documents, guard, identity, records
+from staffetta.site.data.errors import ReadOnlyHere
 from staffetta.site.data.models import Blob, SiteInstance
 from staffetta.site.data.roles import Role
 from staffetta.site.data.sync import Sync
@@ -64,15 +65,23 @@ def restore_backup(source: BinaryIO, password: bytes | None, actor: str) -> Rest
     a newer version; ``ReadOnlyHere`` on the backup appliance of a pair; ``DocumentDamaged`` or ``RecordGap`` for
     contents that contradict themselves.
     """
-    guard.require_editable()
+    _require_editable()
     with work.the_only_restore(), ExitStack() as stack:
         work.check_room(source.seek(0, 2) + 2 * _database_bytes())
         folder = stack.enter_context(work.work_folder())
         opened = opening.lay_out(source, password, folder, stack, _require_restorable_here)
         former = _copy_of_now()
         with transaction.atomic():
-            guard.require_editable()
+            _require_editable()
             return _apply(opened, actor, former)
+
+
+def _require_editable() -> None:
+    if not identity.role().serves:
+        raise ReadOnlyHere(
+            "This appliance is the backup of a pair: restore on its primary, and it all comes here by itself."
+        )
+    guard.require_editable()
 
 
 def _require_restorable_here(said: Manifest) -> None:
