@@ -121,6 +121,14 @@ def test_the_first_steps_end_when_the_site_has_a_password_of_its_own(pages: Clie
         assert "first-steps" not in text_of(pages.get("/appliance/"))
 
 
+@pytest.mark.req("U11")
+def test_basics_tells_the_role_in_a_pair_and_nothing_of_it_without_one(pages: Client, control: ControlServer) -> None:
+    for role, said in ((None, ""), ("alone", ""), ("primary", "it serves everybody"), ("backup", "at the primary")):
+        control.status = replace(control.status, role=role)
+        page = text_of(pages.get("/appliance/"))
+        assert ('id="role"' in page) == bool(said) and said in page
+
+
 @pytest.mark.req("U8")
 def test_the_licence_agreement_comes_before_the_first_install(pages: Client, control: ControlServer) -> None:
     assert control.eula is not None

@@ -75,6 +75,7 @@ class StatusService:
             device=self._updates.device,
             keeper_version=keeper.version,
             site_first_password=None if facts is None else facts.first_password,
+            role=None if facts is None else facts.role,
         )
 
     async def keeper(self) -> KeeperStatus:
