@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import click
 
+from staffetta.cli.options import FILE
 from staffetta.clients.console import account
 from staffetta.clients.console.carrying import Carried, fetch_file, send_file
 from staffetta.clients.console.desk import desk
@@ -51,7 +52,7 @@ def group() -> None:
 @click.option("--user", default=None, help="The account's user name; asked for if not given.")
 @click.option(
     "--password-file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=FILE,
     default=None,
     help="Read the password from the first line of this file instead of asking.",
 )

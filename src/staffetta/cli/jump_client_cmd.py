@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from staffetta.cli.options import FILE
 from staffetta.clients import installed
 from staffetta.clients.enrolment import check_free, enrol, token_in
 from staffetta.clients.installation import install
@@ -63,7 +64,7 @@ def enrol_command(token: str, root: Path, name: str, passive: bool | None) -> No
 @click.option(
     "--root",
     "trust",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=FILE,
     help="The vendor's root of trust (root.json); only what it signs is installed. The Debian package brings one.",
 )
 def install_command(token: str, root: Path, name: str, trust: Path | None, passive: bool | None) -> None:

@@ -10,6 +10,7 @@ from staffetta.control.delivered import APPLIANCE, Delivered
 
 # Whether it may be read is said by what reads it, in words that name the remedy.
 FOLDER = click.Path(file_okay=False, readable=False, path_type=Path)
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 USUAL_APPLIANCE = APPLIANCE if Delivered.is_here() else None
 appliance_option = click.option(
