@@ -70,6 +70,7 @@ def test_the_standard_port_is_left_out_of_addresses_as_browsers_do(new: NewAppli
         "with the port, sign-in and probe fail their origin check"
     )
     assert described.addresses == ("127.0.0.1:443",)
+    assert described.own_site_url == "https://127.0.0.1"
     other = replace(new, folder=new.folder.with_name("b"), appliance_port=443)
     assert read_description(initialise(other, quiet)).appliance_url == "https://127.0.0.1"
 
@@ -79,6 +80,7 @@ def test_a_new_appliance_has_all_that_keeper_needs(new: NewAppliance) -> None:
     paths = initialise(new, quiet)
     described = read_description(paths)
     assert described.site_url == "https://support.example.test:8443"
+    assert described.own_site_url == "https://127.0.0.1:8443"
     assert described.appliance_url == "https://127.0.0.1:9443"
     assert described.addresses == ("127.0.0.1:8443",)
     assert str((paths.releases("base") / "current").readlink()) == "1.1", "the newest that needs nothing else"

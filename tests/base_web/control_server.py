@@ -50,7 +50,8 @@ STATUS = ApplianceStatus(
         ),
     ),
     appliance_url="https://127.0.10.1:9443/appliance",
-    site_url="https://127.0.10.1:8443",
+    site_url="https://support.example.test:8443",
+    own_site_url="https://127.0.10.1:8443",
     update_server="http://127.0.10.9:8080",
 )
 OFFERS = (

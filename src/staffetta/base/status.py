@@ -68,6 +68,7 @@ class StatusService:
             ),
             appliance_url=self._description.appliance_url,
             site_url=self._description.site_url,
+            own_site_url=self._description.own_site_url,
             update_server=self._description.update_server,
             clock_offset_seconds=offset,
             clock_problem=clock_problem(offset),

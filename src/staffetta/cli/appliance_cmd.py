@@ -222,7 +222,7 @@ def shared_address_command(appliance: ApplianceControl, action: str, as_json: bo
         where = f" on {shared.interface}" if shared.interface else ""
         click.echo(f"{shared.address}, port {shared.port}{where}: {shared.state}")
         if shared.enabled and shared.state is SharedState.RELEASED:
-            click.echo("It is taken as soon as the site says that this appliance is alone or the primary.")
+            click.echo("It is taken when this appliance is the primary, or alone and nobody else answers there.")
 
 
 @group.command("grant-pair-upgrade")

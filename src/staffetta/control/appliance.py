@@ -89,7 +89,8 @@ class ApplianceStatus:
     """Status > Basics (U6, U9, U11). `time` is the appliance's clock; `clock_problem` says how to mend a wrong one.
 
     `site_first_password`: whether the site's first account still has the password that the guide prints; None if the
-    site does not say. `role`: what it is in a failover pair: alone, primary or backup; None if the site does not say.
+    site does not say. `own_site_url`: the site at the appliance's own address, which leads here also while the name does
+    not. `role`: what it is in a failover pair: alone, primary or backup; None if the site does not say.
     """
 
     name: str
@@ -110,6 +111,7 @@ class ApplianceStatus:
     device: str | None = None
     keeper_version: str | None = None
     site_first_password: bool | None = None
+    own_site_url: str | None = None
     role: str | None = None
 
 

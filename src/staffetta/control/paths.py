@@ -102,7 +102,8 @@ class AppliancePaths:
 class ApplianceDescription:
     """What an appliance is: fixed when it is made, readable by all its programs.
 
-    `shared_address` follows the primary of a pair; base puts it on `shared_interface`, or leaves that to others.
+    `shared_address` follows the primary of a pair; base puts it on `shared_interface`, or leaves that to others. The last
+    of `addresses` (host and port) is the appliance's own.
     """
 
     name: str
@@ -113,6 +114,11 @@ class ApplianceDescription:
     update_server: str
     shared_address: str | None = None
     shared_interface: str | None = None
+
+    @property
+    def own_site_url(self) -> str:
+        """Where this appliance's own site answers, whoever has the shared name; without the standard port."""
+        return f"https://{self.addresses[-1].removesuffix(':443')}" if self.addresses else self.site_url
 
     def to_bytes(self) -> bytes:
         """The content of `appliance.json`; what is not set is not there."""
