@@ -1,6 +1,7 @@
 """Management > Security and Management > Failover, and what a backup does not show."""
 
 import re
+import socket
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -80,6 +81,13 @@ def test_each_failed_check_is_named_and_the_fields_keep_what_was_entered(
     assert 'value="127.0.0.9"' in page
     shared = browser.post(f"{FAILOVER}/establish", {**details, "backup_host": settings.STAFFETTA_SHARED_HOST})
     assert 'data-check="not-the-shared-name" data-state="failed"' in shared.content.decode()
+    monkeypatch.setattr(settings, "STAFFETTA_SHARED_ADDRESS", "127.0.0.7")
+    monkeypatch.setattr(settings, "STAFFETTA_ADDRESSES", ("localhost:443", "127.0.0.7:443", "127.0.0.6:443"))
+    assert 'value="127.0.0.6"' in browser.get(FAILOVER).content.decode(), "this appliance's own is filled in"
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: [(0, 0, 0, "", ("127.0.0.7", 0))])
+    for field, host in (("reverse_host", "127.0.0.7"), ("backup_host", "a-name-of-it.example.org")):
+        shared = browser.post(f"{FAILOVER}/establish", {**details, field: host})
+        assert 'data-check="not-the-shared-name" data-state="failed"' in shared.content.decode()
     wrong = browser.post(f"{FAILOVER}/establish", {**details, "backup_host": "not a host"})
     assert wrong.status_code == 400
 

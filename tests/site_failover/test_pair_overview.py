@@ -84,6 +84,8 @@ def test_a_peer_that_was_never_heard_is_not_known() -> None:
     assert (other.role, other.term, other.site_version, other.suspended, other.answers) == (None, None, "", None, False)
     assert found.link is Link.SILENT
     assert found.primary == found.left, "this one is the primary, and the other has said nothing else"
+    young = RelationshipPicture("origin-b", B, A, NOW - timedelta(seconds=29))
+    assert drawn(replace(ON_A, peer=silent, relationship=young)).link is Link.FIRST, "it is only beginning"
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,8 @@ def side(of: Side, **changed: Any) -> Side:
         ({}, {}, []),
         ({"backup": Endpoint("support.example.com", 443)}, {}, [CheckName.NOT_SHARED_NAME]),
         ({"reverse": Endpoint("support.example.com", 8443)}, {}, [CheckName.NOT_SHARED_NAME]),
+        ({"reverse": Endpoint("192.0.2.12", 443)}, {}, []),
+        ({"reverse": Endpoint("192.0.2.12", 443)}, {"shared_address": "192.0.2.12"}, [CheckName.NOT_SHARED_NAME]),
         ({"reverse": BEGIN.backup}, {}, [CheckName.NOT_ITSELF]),
         ({"side": side(A, origin="origin-b")}, {}, [CheckName.NOT_ITSELF]),
         ({"side": side(A, key=B.key)}, {}, [CheckName.NOT_ITSELF]),

@@ -89,8 +89,8 @@ class ApplianceStatus:
     """Status > Basics (U6, U9, U11). `time` is the appliance's clock; `clock_problem` says how to mend a wrong one.
 
     `site_first_password`: whether the site's first account still has the password that the guide prints; None if the
-    site does not say. `own_site_url`: the site at the appliance's own address, which leads here also while the name does
-    not. `role`: what it is in a failover pair: alone, primary or backup; None if the site does not say.
+    site does not say. `own_site_url`: the site at the appliance's own address, which leads here also while
+    the name does not. `role`: what it is in a failover pair: alone, primary or backup; None if the site does not say.
     """
 
     name: str

@@ -102,8 +102,8 @@ class AppliancePaths:
 class ApplianceDescription:
     """What an appliance is: fixed when it is made, readable by all its programs.
 
-    `shared_address` follows the primary of a pair; base puts it on `shared_interface`, or leaves that to others. The last
-    of `addresses` (host and port) is the appliance's own.
+    `shared_address` follows the primary of a pair; base puts it on `shared_interface`, or leaves that to others. The
+    last of `addresses` (host and port) is the appliance's own.
     """
 
     name: str

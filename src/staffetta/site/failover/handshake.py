@@ -6,6 +6,7 @@ proven word. Killed in between, the backup learns from its peer that there is no
 """
 
 import secrets
+import socket
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -75,7 +76,8 @@ def establish(backup: Endpoint, reverse: Endpoint, actor: str, clock: Clock = ut
     Raises ``NotEstablished`` with every check that was made, on either side.
     """
     own = _own(clock, Role.PRIMARY)
-    checks = [*rules.check_fields(backup, reverse, own.shared), rules.check_key_set(identity.preshared_key_set())]
+    moving = own.moving | {one.host for one in (backup, reverse) if _leads_to(one.host, own.shared_address)}
+    checks = [*rules.check_fields(backup, reverse, moving), rules.check_key_set(identity.preshared_key_set())]
     _refuse(checks)
     key = _key()
     try:
@@ -193,7 +195,17 @@ def _own(clock: Clock, becoming: Role, leaf: bytes | None = None) -> Own:
     if relationship is not None:
         engaged = relationship.peer_origin
         replaceable = relationship.seen_at is None or (becoming, instance.role()) == (Role.BACKUP, Role.BACKUP)
-    return Own(side, shared, leaf or shown, names, engaged, replaceable)
+    return Own(side, shared, leaf or shown, names, engaged, replaceable, settings.STAFFETTA_SHARED_ADDRESS)
+
+
+def _leads_to(host: str, address: str | None) -> bool:
+    """Whether a name leads to an IP address now; one that is not known leads nowhere."""
+    if address is None:
+        return False
+    try:
+        return any(found[4][0] == address for found in socket.getaddrinfo(host, None))
+    except OSError:
+        return False
 
 
 def _at(side: Side, moment: datetime) -> Side:

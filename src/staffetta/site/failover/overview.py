@@ -64,6 +64,7 @@ def draw(pair: PairPicture, now: datetime) -> Drawn | None:
     if pair.relationship is None or pair.peer is None:
         return None
     answers = pair.peer.seen_at is not None and now - pair.peer.seen_at < SILENT
+    young = now - pair.relationship.since < SILENT
     own_leads = pair.role is Role.PRIMARY and pair.peer.role is not Role.PRIMARY
     other_leads = pair.role is not Role.PRIMARY and pair.peer.role is Role.PRIMARY
     own = Appliance(
@@ -85,7 +86,7 @@ def draw(pair: PairPicture, now: datetime) -> Drawn | None:
     return Drawn(
         left=left,
         right=right,
-        link=_link(pair.sync, answers),
+        link=Link.FIRST if young and pair.peer.seen_at is None else _link(pair.sync, answers),
         sync=pair.sync,
         to_right=None if primary is None else primary is left,
         primary=primary,

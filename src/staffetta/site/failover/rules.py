@@ -6,7 +6,7 @@
 """
 
 import ipaddress
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -58,7 +58,8 @@ class Own:
     """What an appliance knows of itself while establishing. ``engaged``: the peer's origin if it has a relationship.
 
     ``replaceable``: that relationship never came to hold on both sides, or this side is the backup in it and stays so.
-    ``names`` are those of its certificate, ``shared`` the site's shared host name, ``leaf`` what it shows.
+    ``names`` are those of its certificate, ``shared`` the site's shared host name, ``shared_address`` its shared
+    address if it has one, ``leaf`` what it shows.
     """
 
     side: Side
@@ -67,21 +68,26 @@ class Own:
     names: tuple[str, ...]
     engaged: str | None
     replaceable: bool
+    shared_address: str | None = None
+
+    @property
+    def moving(self) -> frozenset[str]:
+        """The hosts that lead to whichever appliance is the primary."""
+        return frozenset(one.rstrip(".").lower() for one in (self.shared, self.shared_address) if one)
 
 
 # Establishing
 
 
-def check_fields(backup: Endpoint, reverse: Endpoint, shared: str) -> tuple[Check, ...]:
-    """What can be said of the two fields alone."""
-    named = [str(one) for one in (backup, reverse) if one.host == shared.rstrip(".").lower()]
+def check_fields(backup: Endpoint, reverse: Endpoint, moving: Collection[str]) -> tuple[Check, ...]:
+    """What can be said of the two fields alone; ``moving`` are hosts that lead to whichever is the primary."""
+    named = [str(one) for one in (backup, reverse) if one.host in moving]
     return (
         _check(
             CheckName.NOT_SHARED_NAME,
             not named,
-            "Neither address is the site's shared host name.",
-            f"{' and '.join(named)} is the site's shared host name, which moves between the appliances: "
-            "give each appliance's own address.",
+            "Neither is the site's shared host name or shared address.",
+            f"{' and '.join(named)} leads to whichever appliance is the primary: give each appliance's own address.",
         ),
         _check(
             CheckName.NOT_ITSELF,
@@ -131,7 +137,7 @@ def reverse_reached(reverse: Endpoint, problem: str) -> Check:
 def check_as_backup(own: Own, begin: Begin, at: datetime) -> tuple[Check, ...]:
     """What the backup-to-be checks of a begin whose key is proven, before it connects back. ``at``: when it came."""
     return (
-        *check_fields(begin.backup, begin.reverse, own.shared),
+        *check_fields(begin.backup, begin.reverse, own.moving),
         *_check_sides(own.side, begin.side),
         _direct(begin.leaf == own.leaf),
         _clocks(abs(milliseconds(at) - begin.side.at)),

@@ -166,13 +166,13 @@ def _peer_seen(row: Relationship, now: datetime) -> PeerSeen:
 def _prefill(row: Relationship | None) -> Prefill:
     if row is not None:
         return Prefill(Endpoint(row.peer_host, row.peer_port), Endpoint(row.own_host, row.own_port))
-    shared = str(settings.STAFFETTA_SHARED_HOST).lower()
+    moving = (str(settings.STAFFETTA_SHARED_HOST).lower(), settings.STAFFETTA_SHARED_ADDRESS)
     for address in settings.STAFFETTA_ADDRESSES:
         try:
             own = parse_endpoint(address)
         except WireError:
             continue
-        if own.host != shared:
+        if own.host not in moving:
             return Prefill(None, own)
     return Prefill(None, None)
 
