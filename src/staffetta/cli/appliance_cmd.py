@@ -300,9 +300,10 @@ def _print_updates(updates: Updates, as_json: bool) -> None:
     when = "never" if updates.checked_at is None else f"{updates.checked_at:%Y-%m-%d %H:%M} UTC"
     click.echo(f"Last check: {when}")
     for offer in updates.offers:
-        ready = "can be installed" if offer.selectable else " ".join(offer.needs)
+        agreed = offer.eula is None or offer.eula_accepted
+        ready = "" if not agreed else "can be installed" if offer.selectable else " ".join(offer.needs)
         click.echo(f"  {offer.target}  {offer.kind} {offer.version}  {offer.size / 1e6:.1f} MB  {ready}")
-        if offer.eula is not None and not offer.eula_accepted:
+        if not agreed:
             click.echo("    The licence agreement must be accepted first: staffetta appliance eula show")
     if not updates.offers:
         click.echo("Nothing newer is on offer.")

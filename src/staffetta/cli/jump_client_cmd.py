@@ -150,5 +150,6 @@ def _token(given: str) -> str:
     if given != "-":
         return given
     if sys.stdin.isatty():
-        click.echo("Installer token: ", nl=False, err=True)
+        asked: str = click.prompt("Installer token (what you paste is not shown)", hide_input=True, err=True)
+        return asked
     return sys.stdin.readline()

@@ -27,6 +27,12 @@ class JobNotFinished(Conflict):
     code = "pair-job-not-finished"
 
 
+class NotReadyYet(Conflict):
+    """The pre-flight found what must be mended first."""
+
+    code = "pair-upgrade-not-ready"
+
+
 class NoPairJob(NotFound):
     """There is no pair job to act on."""
 
@@ -72,6 +78,8 @@ def upgrade_command(
         mark = "ok     " if check.ok else "FAILED " if check.need is None else "waits  "
         click.echo(f"  {mark} {check.name}: {check.detail}")
     if only_check:
+        if any(not check.ok and check.need is None for check in checks):
+            raise NotReadyYet("What has FAILED must be mended before the upgrade can begin.")
         return
     begun = service.begin(actor, wanted=wanted, backup_password=password)
     click.echo(f"The pair job {begun.id} has begun.")

@@ -3,6 +3,8 @@
 A face names these in its URLconf as `handler400` … and in `CSRF_FAILURE_VIEW`.
 """
 
+from django.conf import settings
+from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template import loader
@@ -17,7 +19,11 @@ def trouble(request: HttpRequest, status: int, title: str | Promise, sentence: s
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """400."""
+    """400; a name that is not this appliance's is said to be that."""
+    if isinstance(exception, DisallowedHost):
+        names = [name for name in settings.ALLOWED_HOSTS if name not in ("localhost", "127.0.0.1", "[::1]")]
+        sentence = _("This appliance does not answer under the name in the address. Open it as one of: %(names)s.")
+        return trouble(request, 400, _("Not this name"), sentence % {"names": ", ".join(names)})
     return trouble(request, 400, _("That request cannot be understood"), _("Go back and try again."))
 
 

@@ -155,6 +155,8 @@ async def connect(account: SignedIn, wish: str, terminal: Terminal, events: Even
             network, messages.EndName.CONSOLE, opened.ticket, account.key, running_version(), events.write
         )
         with terminal:
+            if terminal.interactive:
+                await terminal.say(f"{computer.name}: leave with Enter, ~ and a dot")
             return await Sitting(session, terminal, computer.name).run()
 
 
