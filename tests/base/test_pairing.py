@@ -27,7 +27,14 @@ from staffetta.base.errors import (
 from staffetta.base.pairing import shared as shared_module
 from staffetta.base.pairing.following import Following
 from staffetta.base.pairing.grants import Grants
-from staffetta.base.pairing.shared import HANDS_OFF_SECONDS, LINGER_SECONDS, Place, SharedAddressService, answers
+from staffetta.base.pairing.shared import (
+    ANNOUNCE_SECONDS,
+    HANDS_OFF_SECONDS,
+    LINGER_SECONDS,
+    Place,
+    SharedAddressService,
+    answers,
+)
 from staffetta.base.service.site_door import SiteDoorServer
 from staffetta.cli.appliance_cmd import group
 from staffetta.control.appliance import ApplianceControl, ApplianceRefused, JobState
@@ -172,6 +179,23 @@ async def test_a_primary_announces_itself_again_when_the_other_has_left(tmp_path
     assert side.asked() == ["claim 127.0.10.3/32 on eth7"]
     await side.service.follow("primary", 2)
     assert side.asked() == []
+    side.clock.seconds += ANNOUNCE_SECONDS
+    await side.again().follow("primary", 2)
+    assert side.asked() == ["claim 127.0.10.3/32 on eth7"], "and again and again, also by the next base"
+
+
+async def test_a_primary_that_comes_back_takes_nothing_from_whoever_answers_there(tmp_path: Path) -> None:
+    side = Side(tmp_path, DESCRIPTION, taken=True)
+    await side.service.follow("primary", 2)
+    assert await side.state() is HELD, "whoever has just become primary takes it"
+    await side.service.follow("backup", 2)
+    side.clock.seconds += LINGER_SECONDS
+    await side.service.follow("backup", 2)
+    for again in (side.again(), side.again()):
+        await again.follow("primary", 2)
+        assert await side.state() is RELEASED, "in the same term it may be an old primary"
+    await side.again().follow("primary", 3)
+    assert await side.state() is HELD
 
 
 async def test_an_address_left_on_an_interface_by_a_keeper_that_died_is_taken_off(
@@ -478,7 +502,7 @@ async def test_the_commands_say_what_they_did(office: Office) -> None:
 
     def work() -> None:
         assert run("shared-address", "disable") == "127.0.10.3, port 443: disabled\n"
-        assert "127.0.10.3, port 443: released\nIt is taken as soon as" in run("shared-address", "enable")
+        assert "127.0.10.3, port 443: released\nIt is taken when this" in run("shared-address", "enable")
         assert json.loads(run("shared-address", "status", "--json"))["state"] == "released"
         assert "permitted on this appliance until 20" in run("grant-pair-upgrade", "--hours", "1")
         assert office.pairing.grants.current() is not None

@@ -221,7 +221,7 @@ def test_the_pair_is_drawn_and_what_is_not_known_is_said(browser: Client) -> Non
     page = browser.get(FAILOVER).content.decode()
     assert 'data-sync="silent"' in page and "as the backup told last" in page
     assert 'data-answers="no"' in page and "has not answered since" in page
-    Relationship.objects.update(seen_at=now, peer_role="primary")
+    Relationship.objects.update(seen_at=now, peer_role="primary", peer_term=SiteInstance.objects.get().role_term)
     assert "Where traffic for localhost belongs is not known" in browser.get(FAILOVER).content.decode()
 
 

@@ -148,6 +148,24 @@ def test_a_returning_primary_whose_gateway_already_runs_steps_down_by_its_watch(
 
 
 @pytest.mark.req("F11")
+def test_a_returning_primary_that_does_not_reach_its_peer_is_told_by_it_to_step_down(sites: Pair) -> None:
+    a, b = sites.a, sites.b
+    run(a, b)
+    one_key(sites)
+    sites.establish()
+    wait_until(lambda: a.heard() and b.heard())
+    a.stop("gateway")
+    a.stop("worker")
+    # As if the name of B were not known on A any more: nothing A asks ever arrives.
+    a.execute("update failover_relationship set peer_port = 9")
+    done(b, "become-primary", "--no-sync", "--yes")
+    a.start("gateway")
+    a.start("worker")
+    wait_until(lambda: a.role() == ("backup", 3))
+    assert b.role() == ("primary", 3)
+
+
+@pytest.mark.req("F11")
 def test_two_primaries_of_one_term_are_an_alarm_that_a_person_ends(sites: Pair) -> None:
     a, b = sites.a, sites.b
     run(a, b)

@@ -70,6 +70,18 @@ def test_the_appliances_stay_where_they_are_when_the_roles_are_swapped() -> None
     assert swapped.to_right is False and swapped.right.traffic and not swapped.left.traffic
 
 
+def test_of_two_primaries_traffic_belongs_to_the_one_of_the_higher_term() -> None:
+    for term, leads in ((2, True), (4, False)):
+        found = drawn(replace(ON_A, peer=replace(PEER, role=Role.PRIMARY, term=term)))
+        assert (found.left.traffic, found.right.traffic) == (leads, not leads)
+
+
+def test_how_long_the_other_was_not_heard_is_said_before_it_counts_as_silent() -> None:
+    for seconds, said in ((9, None), (10, timedelta(seconds=10))):
+        found = drawn(replace(ON_A, peer=replace(PEER, seen_at=NOW - timedelta(seconds=seconds))))
+        assert (found.right.answers, found.right.quiet) == (True, said)
+
+
 @pytest.mark.parametrize("roles", [(Role.PRIMARY, Role.PRIMARY), (Role.BACKUP, Role.BACKUP), (Role.BACKUP, None)])
 def test_traffic_belongs_to_nobody_unless_exactly_one_is_primary(roles: tuple[Role, Role | None]) -> None:
     found = drawn(replace(ON_A, role=roles[0], peer=replace(PEER, role=roles[1])))

@@ -128,7 +128,7 @@ def held(role: Role, term: int = 5, seen: bool = True, ago: float = 600.0, **mor
         (held(Role.BACKUP), Seen(Role.PRIMARY, 5), Finding(Verdict.STAY)),
         (held(Role.BACKUP), Seen(Role.PRIMARY, 6), Finding(Verdict.FOLLOW)),
         (held(Role.PRIMARY), Seen(Role.PRIMARY, 6), Finding(Verdict.STEP_DOWN)),
-        (held(Role.PRIMARY), Seen(Role.PRIMARY, 4), Finding(Verdict.STAY)),
+        (held(Role.PRIMARY), Seen(Role.PRIMARY, 4), Finding(Verdict.OUTRANK, (Alarm.OLD_PRIMARY,))),
         (held(Role.PRIMARY), Seen(Role.PRIMARY, 5), Finding(Verdict.STAY, (Alarm.TWO_PRIMARIES,))),
         (held(Role.PRIMARY), Seen(Role.BACKUP, 9), Finding(Verdict.STAY)),
         (
@@ -180,8 +180,9 @@ def test_of_two_primaries_with_different_terms_exactly_one_steps_down(own_term: 
     mine = rules.judge(held(Role.PRIMARY, own_term), Seen(Role.PRIMARY, peer_term), NOW)
     theirs = rules.judge(held(Role.PRIMARY, peer_term), Seen(Role.PRIMARY, own_term), NOW)
     down = [finding.verdict for finding in (mine, theirs)].count(Verdict.STEP_DOWN)
+    told = [finding.verdict for finding in (mine, theirs)].count(Verdict.OUTRANK)
     alarmed = [finding.alarms for finding in (mine, theirs)].count((Alarm.TWO_PRIMARIES,))
-    assert (down, alarmed) == ((0, 2) if own_term == peer_term else (1, 0))
+    assert (down, told, alarmed) == ((0, 0, 2) if own_term == peer_term else (1, 1, 0))
 
 
 @pytest.mark.req("F11")

@@ -36,6 +36,9 @@ HANDS_OFF_SECONDS: Final = 60.0
 LINGER_SECONDS: Final = 15.0
 """So long a backup that still holds the address waits for the primary to take it; it points whoever comes there."""
 
+ANNOUNCE_SECONDS: Final = 2 * LINGER_SECONDS
+"""So often the holder tells the neighbours again that the address is here."""
+
 PROBE_SECONDS: Final = 1.0
 PROBE_AGAIN_SECONDS: Final = 10.0
 
@@ -121,7 +124,7 @@ class SharedAddressService:
         self._acting = asyncio.Lock()
         self._hands_off_until = self._probe_again_at = float("-inf")
         self._leave_at: float | None = None
-        self._announce_at: float | None = None
+        self._announce_at = float("-inf")
 
     @property
     def exists(self) -> bool:
@@ -181,7 +184,8 @@ class SharedAddressService:
     async def follow(self, role: str, term: int) -> None:
         """Hold the address if this appliance serves in this role, and let go of it if it does not.
 
-        One that is alone takes it only if nobody answers there: it may be the future backup of whoever does. One that
+        One that is alone takes it only if nobody answers there: it may be the future backup of whoever does. So does a
+        primary of a term that is not new here: it comes back, and another may have been promoted meanwhile. One that
         has become the backup lingers, and the new primary announces itself once more after that: so no connection is
         refused even where no pair job asks for the phases.
         """
@@ -190,25 +194,27 @@ class SharedAddressService:
             if self._monotonic() < self._hands_off_until:
                 return
             memory = self._file.read()
-            self._file.write(replace(memory, term=term))
+            promoted = role == "primary" and term > memory.term
             held, serves = await self._is_held(), memory.enabled and role in ("alone", "primary")
             here = held or (place.interface is not None and is_here(place.address))
             if serves:
                 self._leave_at = None
-                await self._keep(place, role, held)
+                await self._keep(place, role, held, promoted)
             elif here and self._may_leave(memory):
                 _log.info("leaving the shared address as %s", role, extra={"term": term})
                 await self._leave(place)
                 self._leave_at = None
+            self._file.write(replace(memory, term=term))
 
-    async def _keep(self, place: Place, role: str, held: bool) -> None:
-        if not held and (role == "primary" or await self._is_free(place)):
+    async def _keep(self, place: Place, role: str, held: bool, promoted: bool) -> None:
+        if not held and (promoted or await self._is_free(place)):
             _log.info("taking the shared address as %s", role)
             await self._act(place, SharedPhase.CLAIM)
-            self._announce_at = self._monotonic() + 2 * LINGER_SECONDS
-        elif held and self._announce_at is not None and self._monotonic() >= self._announce_at:
+            self._announce_at = self._monotonic() + ANNOUNCE_SECONDS
+        elif held and self._monotonic() >= self._announce_at:
+            # Whoever claimed it wrongly meanwhile has told the neighbours so, and tells nobody when it lets go.
             await self._put(place)
-            self._announce_at = None
+            self._announce_at = self._monotonic() + ANNOUNCE_SECONDS
 
     def _may_leave(self, memory: Memory) -> bool:
         if not memory.enabled:

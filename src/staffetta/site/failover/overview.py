@@ -5,13 +5,17 @@
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Final
 
 from staffetta.site.data.roles import Role
 from staffetta.site.failover.pictures import PairPicture, PeerSeen, RelationshipPicture, SyncPicture
 from staffetta.site.failover.rules import SILENT
 from staffetta.wire.pair import Endpoint
+
+_QUIET: Final = timedelta(seconds=10)
+"""The other appliance is asked every second, and when it answered is written down every five."""
 
 
 class Link(StrEnum):
@@ -28,7 +32,8 @@ class Link(StrEnum):
 class Appliance:
     """One of the two. ``role``, ``term`` and ``suspended`` are None, versions empty, while they are not known.
 
-    ``answers`` is None of this appliance itself; ``seen_at`` is when the other was heard last, None: never.
+    ``answers`` is None of this appliance itself; ``seen_at`` is when the other was heard last, None: never; ``quiet``
+    how long ago that is once it is too long to go unsaid.
     """
 
     host: str
@@ -42,12 +47,13 @@ class Appliance:
     answers: bool | None
     seen_at: datetime | None
     traffic: bool
+    quiet: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """The picture. ``to_right`` is the way that data goes, None when not exactly one of the two is primary; ``primary``
-    is that one. ``told`` says that ``sync`` is what the other appliance told last.
+    """The picture. ``to_right`` is the way that data goes, None when neither, or both with one term, are primary;
+    ``primary`` is that one. ``told`` says that ``sync`` is what the other appliance told last.
     """
 
     left: Appliance
@@ -65,8 +71,8 @@ def draw(pair: PairPicture, now: datetime) -> Drawn | None:
         return None
     answers = pair.peer.seen_at is not None and now - pair.peer.seen_at < SILENT
     young = now - pair.relationship.since < SILENT
-    own_leads = pair.role is Role.PRIMARY and pair.peer.role is not Role.PRIMARY
-    other_leads = pair.role is not Role.PRIMARY and pair.peer.role is Role.PRIMARY
+    own_rank, other_rank = _rank(pair.role, pair.term), _rank(pair.peer.role, pair.peer.term)
+    own_leads, other_leads = own_rank > other_rank, other_rank > own_rank
     own = Appliance(
         host=_host(pair.relationship.own),
         own=True,
@@ -80,7 +86,7 @@ def draw(pair: PairPicture, now: datetime) -> Drawn | None:
         seen_at=None,
         traffic=own_leads,
     )
-    other = _other(pair.relationship, pair.peer, answers=answers, traffic=other_leads)
+    other = _other(pair.relationship, pair.peer, now, answers=answers, traffic=other_leads)
     left, right = sorted((own, other), key=lambda one: one.host)
     primary = next((one for one in (own, other) if one.traffic), None)
     return Drawn(
@@ -100,7 +106,8 @@ def hosts(pair: PairPicture) -> dict[str, str]:
     return {} if held is None else {pair.origin: _host(held.own), held.peer_origin: _host(held.peer)}
 
 
-def _other(held: RelationshipPicture, seen: PeerSeen, *, answers: bool, traffic: bool) -> Appliance:
+def _other(held: RelationshipPicture, seen: PeerSeen, now: datetime, *, answers: bool, traffic: bool) -> Appliance:
+    quiet = None if seen.seen_at is None else now - seen.seen_at
     return Appliance(
         host=_host(held.peer),
         own=False,
@@ -113,6 +120,7 @@ def _other(held: RelationshipPicture, seen: PeerSeen, *, answers: bool, traffic:
         answers=answers,
         seen_at=seen.seen_at,
         traffic=traffic,
+        quiet=quiet if quiet is not None and quiet >= _QUIET else None,
     )
 
 
@@ -124,6 +132,11 @@ def _link(sync: SyncPicture, answers: bool) -> Link:
     if sync.finished_at is None:
         return Link.FIRST
     return Link.BEHIND if sync.records_behind or sync.blobs_behind else Link.WHOLE
+
+
+def _rank(role: Role | None, term: int) -> int:
+    """Of two primaries the one of the higher term is it; whoever is not primary is none."""
+    return term if role is Role.PRIMARY else -1
 
 
 def _host(at: Endpoint) -> str:

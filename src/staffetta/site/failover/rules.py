@@ -1,6 +1,7 @@
 """Pure: what may be established, and what an appliance does about what it sees of its peer (F1, F4, F11).
 
-- A higher role term wins: a primary that sees a primary of a higher term steps down. Equal terms are for a person.
+- A higher role term wins: a primary that sees a primary of a higher term steps down, and one that sees a primary of a
+  lower term has it step down, since that may not see anything. Equal terms are for a person.
 - A backup takes its term from a primary alone, so that of two backups the one that stepped down last has the higher.
 - An appliance on which nobody has looked for a while has started anew: a stored primary asks before it serves.
 """
@@ -264,6 +265,8 @@ class Verdict(StrEnum):
 
     STAY = "stay"
     STEP_DOWN = "step-down"
+    OUTRANK = "outrank"
+    """Have the peer step down: it serves with a lower term, and may not reach this appliance to see so itself."""
     FOLLOW = "follow"
     TAKE_BACK = "take-back"
     UNDO = "undo"
@@ -274,6 +277,7 @@ class Alarm(StrEnum):
     """What a person should know."""
 
     TWO_PRIMARIES = "two-primaries"
+    OLD_PRIMARY = "old-primary"
     NO_PRIMARY = "no-primary"
     SILENT = "peer-silent"
     CLOCKS_APART = "clocks-apart"
@@ -328,6 +332,8 @@ def judge(own: Held, seen: Seen, now: datetime) -> Finding:
             return Finding(Verdict.STEP_DOWN, alarms)
         case Role.PRIMARY, Role.PRIMARY if seen.term == own.term:
             return Finding(Verdict.STAY, (*alarms, Alarm.TWO_PRIMARIES))
+        case Role.PRIMARY, Role.PRIMARY:
+            return Finding(Verdict.OUTRANK, (*alarms, Alarm.OLD_PRIMARY))
         case Role.BACKUP, Role.PRIMARY if seen.term > own.term:
             return Finding(Verdict.FOLLOW, alarms)
         case Role.BACKUP, Role.BACKUP:

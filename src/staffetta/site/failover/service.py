@@ -190,6 +190,9 @@ def _sentence(alarm: Alarm) -> str:
             "Both appliances are primary with the same role term. Choose the one that users reach, and make it "
             "primary again: the other steps down. No session data is lost."
         ),
+        Alarm.OLD_PRIMARY: _(
+            "The other appliance serves too, as the primary of an older role term. It is being told to step down."
+        ),
         Alarm.NO_PRIMARY: _("Neither appliance is primary. Make one of them primary."),
         Alarm.SILENT: _("The other appliance does not answer."),
         Alarm.CLOCKS_APART: _("The clocks of the two appliances disagree. Set both by the same time server."),

@@ -55,7 +55,10 @@ def _take_over(other: HttpsPeer, relationship: Relationship, actor: str, with_sy
         said = other.get("picture")
     except (PeerUnreachable, PeerRefused) as error:
         if with_sync:
-            raise
+            raise PeerUnreachable(
+                f"{error.message} Nothing was changed. If it will not come back soon, become primary without a last "
+                "data-sync: untick the box, or run `staffetta failover become-primary --no-sync`."
+            ) from error
         _log.warning("becoming primary without the peer: %s", error.message)
         term = rules.next_term(instance.role_term(), relationship.peer_term)
         roles.promote(term, actor, {"peer": "not reached", "sync": False})

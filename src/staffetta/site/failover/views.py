@@ -97,7 +97,10 @@ def become_primary(request: HttpRequest) -> HttpResponse:
     """`Become primary`, after a last data-sync if the box is ticked."""
     form = BecomePrimaryForm(request.POST)
     form.is_valid()
-    service.become_primary(_name(request), with_sync=bool(form.cleaned_data.get("with_sync")))
+    try:
+        service.become_primary(_name(request), with_sync=bool(form.cleaned_data.get("with_sync")))
+    except FailoverError as error:
+        return _page(request, EstablishForm(), problem=error.message, status=error.http_status)
     messages.success(request, _("This appliance is the primary now."))
     return HttpResponseRedirect(reverse("failover:pair"))
 

@@ -44,6 +44,8 @@ class Watch:
         if holds.suspended_by() is not None:
             finding = rules.suspended(finding)
         self._note(relationship, said, seen, finding, now)
+        if finding.verdict is Verdict.OUTRANK:
+            self._outrank(relationship)
         _follow(finding, seen)
 
     def close(self) -> None:
@@ -60,6 +62,14 @@ class Watch:
         except PeerUnreachable as error:
             _log.debug("the peer was not reached: %s", error.message)
             return None, Seen()
+
+    def _outrank(self, relationship: Relationship) -> None:
+        term = instance.role_term()
+        _log.warning("the peer serves with a lower term: it is told to step down", extra={"term": term})
+        try:
+            self._kept.of(relationship).post("role", {"verb": "step-down", "term": term})
+        except FailoverError as error:
+            _log.warning("the peer did not step down: %s", error.message)
 
     def _note(
         self, relationship: Relationship, said: dict[str, Any] | None, seen: Seen, finding: Finding, now: datetime
@@ -142,7 +152,7 @@ def _follow(finding: Finding, seen: Seen) -> None:
             case Verdict.UNDO:
                 _log.warning("the relationship never held on both sides: undone")
                 roles.break_off(ACTOR, "it never held on both sides")
-            case Verdict.STAY | Verdict.ASK_AGAIN:
+            case Verdict.STAY | Verdict.ASK_AGAIN | Verdict.OUTRANK:
                 pass
     except FailoverError as error:
         # Somebody else changed the role between the look and this; the next look sees what holds now.
