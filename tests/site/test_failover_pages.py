@@ -4,12 +4,14 @@ import re
 import socket
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.conf import settings
 from django.test import Client
 from django.utils import timezone
 
+from staffetta.front.certificates import make_self_signed
 from staffetta.kernel.clock import format_time
 from staffetta.site.accounts.models import Account
 from staffetta.site.accounts.permissions import Allowed
@@ -103,6 +105,19 @@ def test_a_backup_says_whose_it_is_and_can_become_primary(browser: Client) -> No
     assert SiteInstance.objects.get().role == Role.BACKUP
     assert browser.post(f"{FAILOVER}/become-primary", {}).status_code == 302
     assert SiteInstance.objects.get().role == Role.PRIMARY
+
+
+@pytest.mark.req("F8", "H1")
+def test_two_self_signed_certificates_are_warned_of_and_one_on_both_is_not(
+    browser: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "STAFFETTA_SITE_FOLDER", tmp_path)
+    become(Role.PRIMARY)
+    assert "two-certificates" not in browser.get(FAILOVER).content.decode(), "there is none to be seen"
+    (tmp_path / "site.pem").write_bytes(make_self_signed(["localhost"], [], 10))
+    assert 'id="two-certificates"' in browser.get(FAILOVER).content.decode()
+    Relationship.objects.update(peer_leaf=identity.shown_leaf()[0].hex())
+    assert "two-certificates" not in browser.get(FAILOVER).content.decode()
 
 
 @pytest.mark.req("F4")

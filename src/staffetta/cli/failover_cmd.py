@@ -55,6 +55,8 @@ def status_command(service: Any, actor: str, as_json: bool) -> None:
         click.echo(f"  behind: {records}{sync.blobs_behind} files, {sync.bytes_behind} bytes")
     if sync.error:
         click.echo(f"  {sync.error}")
+    if picture.two_certificates:
+        click.echo("Note: each appliance shows a self-signed certificate of its own for the site; install one on both.")
     for alarm in picture.alarms:
         click.echo(f"Warning: {alarm.sentence}")
 

@@ -65,13 +65,28 @@ def shown_leaf() -> tuple[bytes, tuple[str, ...]]:
 
     Raises ``UnusableCertificate`` when there is none that can be read.
     """
+    leaf = _shown()
+    return certificate_sha256(leaf.public_bytes(Encoding.DER)), _names(leaf)
+
+
+def shows_another(peer_leaf: str) -> bool:
+    """Whether this site shows a self-signed certificate that is not the peer's (SHA-256 in hex).
+
+    Browsers that were told to accept the one then stop at the other. False when there is none that can be read.
+    """
+    try:
+        leaf = _shown()
+    except UnusableCertificate:
+        return False
+    return leaf.issuer == leaf.subject and certificate_sha256(leaf.public_bytes(Encoding.DER)).hex() != peer_leaf
+
+
+def _shown() -> x509.Certificate:
     path = certificate_path()
     try:
-        leaf = x509.load_pem_x509_certificates(path.read_bytes())[0]
+        return x509.load_pem_x509_certificates(path.read_bytes())[0]
     except (OSError, ValueError) as error:
         raise UnusableCertificate(f"{path} holds no certificate that can be read: {error}.") from None
-    der = leaf.public_bytes(Encoding.DER)
-    return certificate_sha256(der), _names(leaf)
 
 
 def certificate_path() -> Path:

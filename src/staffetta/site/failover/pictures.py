@@ -75,6 +75,7 @@ class PairPicture:
 
     ``sync`` is that of the backup, wherever it is looked at: on the primary as the backup last told it. ``suspended``:
     a pair job has switched off what the role does by itself. ``base_version`` is empty when it cannot be read.
+    ``two_certificates``: each appliance shows another one for the site, and this one's is self-signed.
     """
 
     role: Role
@@ -91,6 +92,7 @@ class PairPicture:
     prefill: Prefill
     taking_over: bool
     suspended: bool
+    two_certificates: bool = False
 
 
 def to_json(value: Any) -> Any:

@@ -70,6 +70,7 @@ def picture() -> PairPicture:
         prefill=_prefill(last),
         taking_over=held is not None and rules.taking_over(held.taking_over_at, now),
         suspended=holds.suspended_by() is not None,
+        two_certificates=held is not None and identity.shows_another(held.peer_leaf),
     )
 
 
