@@ -34,6 +34,8 @@ class Contradiction(InvalidInput):
 
 BACKUP: Final = click.Path(path_type=Path, dir_okay=False, readable=False)
 """Whether it can be read is seen when it is opened, by whoever may."""
+_GUESSED: Final = 12
+"""Passwords shorter than that are warned of."""
 _HANDED: Final = ("password_file", "no_password", "yes", "opened", "password_at")
 """What has been settled when the installed release's command is asked to do the work."""
 
@@ -187,6 +189,12 @@ def _new_password(file: Path | None) -> bytes:
     if not sys.stdin.isatty():
         raise Contradiction("A password is asked for in a terminal only: give --password-file or --no-password.")
     asked: str = click.prompt("Backup password", hide_input=True, confirmation_prompt=True, err=True)
+    if len(asked) < _GUESSED:
+        click.echo(
+            f"Warning: a password of fewer than {_GUESSED} characters can be guessed by whoever gets the file, and the "
+            "site's secret keys are in it.",
+            err=True,
+        )
     return asked.encode()
 
 
@@ -195,6 +203,8 @@ def _password_of(file: Path | None, *, encrypted: bool) -> bytes | None:
         return _read_password(file)
     if not encrypted:
         return None
+    if not sys.stdin.isatty():
+        raise Contradiction("The backup's password is asked for in a terminal only: give --password-file.")
     asked: str = click.prompt("Backup password", hide_input=True, err=True)
     return asked.encode()
 
