@@ -94,7 +94,7 @@ async def test_tries_are_bounded(sleeper: Sleeper) -> None:
 async def test_who_connects_and_says_nothing_holds_few_places_and_not_for_long(
     sleeper: Sleeper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listening, "PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr(listening, "PATIENCE_SECONDS", 2.0)
     silent = [await asyncio.open_connection("127.0.0.1", sleeper.listener.port) for _ in range(listening.AT_ONCE)]
     for reader, _ in silent:
         await reader.readexactly(waking.GREETING_BYTES)
