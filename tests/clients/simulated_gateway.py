@@ -148,6 +148,8 @@ class Site:
         self.statuses: list[tuple[str, str, dict[str, str]]] = []
         self.events: list[dict[str, Any]] = []
         self.recorded: list[tuple[EndName, frames.Data]] = []
+        self.attaches: list[tuple[str, EndName, int | None]] = []
+        """At which generation an end has attached, and how long it says that it was away."""
         self._sequence = itertools.count(1)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -532,6 +534,7 @@ class Gateway:
             ticket.session, ticket.end, socket.number, attach.counter, renewed, session.recorded, highest
         )
         session.highest[ticket.end] = max(highest, attach.counter)
+        self.site.attaches.append((self.generation, ticket.end, attach.away_ms))
         self._do(self._relay.handle(event))
         if self._move is not None:  # it came in by a door that was just being closed
             socket.say(self._move)

@@ -91,6 +91,12 @@ class Typist:
             self.shown = self.shown.replace(b"\r\n[staffetta] " + line + b"\r\n", b"")
 
 
+def _away(site: Site, generation: str) -> dict[EndName, list[int | None]]:
+    """How long the ends that attached at this generation say that they were away."""
+    ends = {end for at, end, _ in site.attaches if at == generation}
+    return {end: [away for at, who, away in site.attaches if (at, who) == (generation, end)] for end in ends}
+
+
 def test_a_move_loses_nothing_and_tells_its_pause(world: World, site: Site, gateway: Gateway, tmp_path: Path) -> None:
     typist = Typist(world, gateway, tmp_path)
     typist.type_for(0.5)
@@ -106,6 +112,8 @@ def test_a_move_loses_nothing_and_tells_its_pause(world: World, site: Site, gate
     assert len(moved) == 1 and moved[0]["generation"] == "site-two" and moved[0]["site_version"] == "1.1.0"
     assert not [one for one in told if one["event"] == "lost"]
     assert [one for one in told if one["pause_ms"] is not None]
+    assert _away(site, "site-two") == {EndName.CONSOLE: [0], EndName.JUMP_CLIENT: [0]}
+    assert _away(site, gateway.generation) == {EndName.CONSOLE: [None], EndName.JUMP_CLIENT: [None]}, "at first"
     wait_for("the update question asked again after the move", lambda: len(site.updates_asked) >= 2)
 
 
@@ -129,6 +137,7 @@ def test_a_restarted_site_is_found_again(world: World, site: Site, gateway: Gate
     typist = Typist(world, gateway, tmp_path)
     typist.type_for(0.5)
     port = gateway.port
+    stopped = time.monotonic()
     site.run(gateway.stop())
     typist.type_for(0.3)
     site.gateway("site-two", "1.1.0", port)
@@ -139,6 +148,10 @@ def test_a_restarted_site_is_found_again(world: World, site: Site, gateway: Gate
     resumed = next(one for one in typist.told() if one["event"] == "resumed")
     assert resumed["generation"] == "site-two"
     assert [one for one in typist.told() if one["pause_ms"]]
+    whole = (time.monotonic() - stopped) * 1000
+    away = _away(site, "site-two")
+    assert away.keys() == set(EndName)
+    assert all(one is not None and 0 < one <= whole for told in away.values() for one in told), away
 
 
 def test_a_silent_gateway_is_left_after_two_seconds(world: World, site: Site, gateway: Gateway, tmp_path: Path) -> None:
@@ -154,6 +167,8 @@ def test_a_silent_gateway_is_left_after_two_seconds(world: World, site: Site, ga
     assert resumed["counter"] == 2
     pause = max(one["pause_ms"] or 0 for one in typist.told())
     assert 1900 < pause < whole, "from the last sign of life, not from its discovery"
+    again = [away for _, _, away in site.attaches if away is not None]
+    assert len(again) >= 2 and all(1900 < away < whole for away in again), again
 
 
 @pytest.mark.parametrize("seed", [1, 2, *(pytest.param(seed, marks=pytest.mark.soak) for seed in range(3, 13))])

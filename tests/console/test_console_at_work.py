@@ -4,6 +4,7 @@ import hashlib
 import json
 import random
 import re
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 from browser.conftest import Window
 from console.console_site import COMPUTER, PASSWORD, PROMPT, ConsoleSite, wait_until
 from staffetta.kernel.clock import spoken_time
+from staffetta.wire import frames, messages
 
 pytestmark = [pytest.mark.live, pytest.mark.browser, pytest.mark.req("S1", "S5"), pytest.mark.timeout(600)]
 
@@ -171,6 +173,50 @@ def test_typing_goes_on_through_generations_deaths_and_reloads(
     assert "éready" in "".join(text for _, kind, text in events if kind == "o")
     page.get_by_role("link", name="Report of the session").click()
     page.get_by_role("heading", name=f"rita with {COMPUTER}").wait_for()
+
+
+def away_told(page: Page) -> list[int | None]:
+    """How long the console says that it was away, per attach from now on, over reloads too."""
+    told: list[int | None] = []
+
+    def sent(message: str | bytes) -> None:
+        frame = frames.decode(message) if isinstance(message, bytes) else None
+        attach = messages.parse(frame) if isinstance(frame, frames.Control) else None
+        if isinstance(attach, messages.Attach):
+            told.append(attach.away_ms)
+
+    page.on("websocket", lambda socket: socket.on("framesent", sent))
+    return told
+
+
+@pytest.mark.req("S2")
+def test_the_console_says_how_long_it_had_no_connection(arrive: Callable[..., Window], site: ConsoleSite) -> None:
+    rita = arrive()
+    page = rita.page
+    told = away_told(page)
+    session = begin(rita)
+    shows(page, PROMPT.strip())
+    site.start_generation()
+    # asking the page something lets its events through
+    wait_until("the console at the new generation", lambda: page.evaluate("true") and len(told) > 1)
+    connected(page)
+    assert told == [None, 0], "first there was no connection before, then it still held that"
+    began = time.monotonic()
+    page.reload()
+    connected(page)
+    assert len(told) > 2
+    reloaded = len(told)
+    killed = time.monotonic()
+    site.kill_gateway()
+    page.locator("#status[data-state=reconnecting]").wait_for()
+    site.start_generation()
+    connected(page)
+    forgive_lost_connections(rita)
+    now = time.monotonic()
+    assert len(told) > reloaded
+    assert all(one is not None and 0 < one <= (now - began) * 1000 for one in told[2:reloaded]), told
+    assert all(one is not None and 0 < one <= (now - killed) * 1000 for one in told[reloaded:]), told
+    finish(rita, session)
 
 
 def test_the_shells_exit_ends_the_session_with_its_status(arrive: Callable[..., Window]) -> None:

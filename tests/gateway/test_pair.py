@@ -181,6 +181,12 @@ async def _swap(giver: Appliance, taker: Appliance, term: int, gap: float = 0.0)
     assert await taker.becomes("primary", term) == {"role": "primary", "role_term": term}
 
 
+def _pauses(appliance: Appliance) -> set[tuple[str, int | None]]:
+    """The pause of each attach that this appliance has in its reports."""
+    rows = appliance.sql("select distinct end, pause_ms from support_sessionevent where event = 'attached'")
+    return {(str(end), pause if isinstance(pause, int) else None) for end, pause in rows}
+
+
 async def _everybody_at(appliance: Appliance, left: Appliance | None) -> None:
     async def there() -> bool:
         if left is not None and ((seen := await left.facts()).sessions_live or seen.clients_online):
@@ -205,6 +211,7 @@ async def test_a_session_goes_to_the_other_appliance_and_back_while_somebody_typ
         await _swap(couple.a, couple.b, 2)
         await _everybody_at(couple.b, couple.a)
         work.tell("A to B")
+        assert _pauses(couple.b) == {("console", 0), ("jump-client", 0)}, "an end that moves has no pause, as it says"
         assert couple.b.sql("select rep_name, client_name from support_livesession") == [("rita", "till")]
         assert computer.welcomes[-1].term == 2
         seen = await couple.a.facts()
@@ -213,10 +220,11 @@ async def test_a_session_goes_to_the_other_appliance_and_back_while_somebody_typ
         at_b = len(work.shown)
         await until(lambda: len(work.shown) > at_b + 100, 30.0)
         # A knows it with counters of the first reign; B's own rows of it came over.
-        couple.copy_rows(couple.b, couple.a, "support_livesession")
+        couple.copy_rows(couple.b, couple.a, "support_livesession", "support_attachedend")
         await _swap(couple.b, couple.a, 3, gap=3.0)
         await _everybody_at(couple.a, couple.b)
         work.tell("B to A, with three seconds without a primary")
+        assert _pauses(couple.a) == {("console", None), ("jump-client", None), ("console", 0), ("jump-client", 0)}
         pointers = couple.a.log().count("pointed elsewhere") + couple.b.log().count("pointed elsewhere")
         sys.stdout.write(f"{pointers} answers pointed elsewhere\n")
         assert 3 <= pointers < 60, "three ends, each again and again with growing pauses"
@@ -252,11 +260,16 @@ async def test_a_session_outlives_its_primary(couple: Couple, tmp_path: Path) ->
         watching = asyncio.ensure_future(work.watch())
         await until(lambda: len(work.shown) > 100, 30.0)
         couple.copy_rows(couple.a, couple.b, "fleet_jumpclient")
+        died = time.monotonic()
         await couple.a.die()
         await asyncio.sleep(1.0)
         couple.b.sql("update failover_relationship set peer_role = '', peer_term = 1")
         await couple.b.becomes("primary", 2)
         await _everybody_at(couple.b, None)
+        whole = (time.monotonic() - died) * 1000
+        pauses = dict(_pauses(couple.b))
+        assert pauses.keys() == set(EndName)
+        assert all(pause is not None and 0 < pause <= whole for pause in pauses.values()), (pauses, whole)
         async with asyncio.timeout(60):
             await watching
         work.tell("A died")

@@ -27,6 +27,7 @@ ONE_OF_EACH: tuple[messages.Message, ...] = (
     messages.Move(1, "statement", "update", ("127.0.10.1:8443",)),
     messages.Move(1, "statement", "update", None),
     messages.Attach("ticket", 3, bytes(64), "1.0", ()),
+    messages.Attach("ticket", 3, bytes(64), "1.0", (), 120),
     messages.Attached("session-1", "site-1", "2.0", "ticket", 1, True, True),
     messages.Peer(True, 4),
     messages.NewTicket("ticket"),
@@ -74,6 +75,20 @@ class TestEveryMessage:
                 with pytest.raises(FrameError) as caught:
                     messages.parse(frames.Control(message.TYPE, {**values, field.name: wrong}))
                 assert caught.value.problem is Problem.BAD_MESSAGE
+
+
+@pytest.mark.parametrize("away", [0, 1, 2**63])
+def test_an_end_says_how_long_it_was_away(away: int) -> None:
+    attach = messages.Attach("ticket", 3, bytes(64), "1.0", (), away)
+    frame = frames.decode(messages.encode(attach))
+    assert isinstance(frame, frames.Control) and messages.parse(frame) == attach
+
+
+def test_an_older_end_says_nothing_of_it() -> None:
+    old = {"ticket": "ticket", "counter": 3, "proof": fields.to_base64url(bytes(64)), "version": "1.0"}
+    attach = messages.parse(frames.Control("attach", old))
+    assert isinstance(attach, messages.Attach) and attach.away_ms is None
+    assert messages.parse(frames.Control("attach", {**old, "away_ms": None})) == attach
 
 
 def test_an_unknown_message_is_told_as_such() -> None:

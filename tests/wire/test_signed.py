@@ -72,7 +72,8 @@ def test_a_credential_lasts_twelve_hours_by_the_time_passed_in() -> None:
 @pytest.mark.req("U9")
 def test_a_ticket_is_worth_nothing_without_its_key() -> None:
     token = tickets.make_ticket("session-1", EndName.CONSOLE, END.public, 1, NOW, SITE)
-    attach = tickets.make_attach(token, 5, NONCE, LEAF, END, "1.0")
+    attach = tickets.make_attach(token, 5, NONCE, LEAF, END, "1.0", away_ms=120)
+    assert attach.away_ms == 120
     ticket = tickets.check_attach(attach, NONCE, LEAF, SITE.public, NOW, 1)
     assert (ticket.session, ticket.end, ticket.key) == ("session-1", EndName.CONSOLE, END.public)
 

@@ -267,7 +267,11 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Attach:
-    """An end joins its session. The proof's purpose is ``attach``, its subject the ticket's text."""
+    """An end joins its session. The proof's purpose is ``attach``, its subject the ticket's text.
+
+    ``away_ms`` is how long this end has had no connection when it sends this: 0 while it still holds the one before,
+    None at its first attach and from an older end.
+    """
 
     TYPE: ClassVar[str] = "attach"
     ticket: Token
@@ -275,6 +279,7 @@ class Attach:
     proof: Proof
     version: Name
     capabilities: Capabilities = ()
+    away_ms: Counter | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,10 +84,11 @@ def make_attach(
     key: SigningKey,
     version: str,
     capabilities: tuple[str, ...] = (),
+    away_ms: int | None = None,
 ) -> Attach:
     """The end's answer to ``challenge`` at /client/session. ``certificate``: SHA-256 of the TLS peer's leaf."""
     proof = key.prove(Purpose.ATTACH, nonce, certificate, ticket.encode("utf-8"), counter)
-    return Attach(ticket, counter, proof, version, capabilities)
+    return Attach(ticket, counter, proof, version, capabilities, away_ms)
 
 
 def check_attach(attach: Attach, nonce: bytes, certificate: bytes, site_key: bytes, now: datetime, term: int) -> Ticket:

@@ -68,6 +68,7 @@ class Session:
         self._reconnect = Reconnect(time.monotonic())
         self._started = time.monotonic()
         self._heard = self._settled = self._started
+        self._away_since: float | None = None
         self.close_code: int | None = None
         self.recorded = False
 
@@ -183,7 +184,9 @@ class Session:
             _log.info("no place in the session yet", extra={"why": error.message})
             return False
         counter = self._end.dial()
-        attach = tickets.make_attach(self._ticket, counter, link.nonce, link.certificate, self._key, self._version)
+        attach = tickets.make_attach(
+            *(self._ticket, counter, link.nonce, link.certificate, self._key, self._version), away_ms=self._away()
+        )
         joining: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._links[counter] = link
         self._joining[counter] = joining
@@ -229,6 +232,8 @@ class Session:
             joining.set_result(False)
         held = self._end.current == counter
         self._end.lost(counter)
+        if held:
+            self._away_since = time.monotonic()
         if self._end.over is not None:
             return
         if held and not (self._joining and code in (CloseCode.FENCED, CloseCode.MOVED)):
@@ -243,6 +248,12 @@ class Session:
         self._settle(now)
         self._narrate(self._story.lost(now, since, utc_now(), why))
         self._dial.set()
+
+    def _away(self) -> int | None:
+        """How long this end has had no connection, in milliseconds: 0 while it holds one, None before its first."""
+        if self._end.current is not None:
+            return 0
+        return None if self._away_since is None else max(1, round((time.monotonic() - self._away_since) * 1000))
 
     def _settle(self, now: float) -> None:
         """The newest place was left; if it was held for a while, the next attempt comes at once."""
@@ -282,6 +293,7 @@ class Session:
                 case outcomes.StatementChanged(statement):
                     self._learn(statement)
                 case outcomes.ConnectionLost():
+                    self._away_since = self._heard
                     self._place_lost(self._heard, "nothing heard for two seconds")
                 case outcomes.SessionOver(reason):
                     self._over(reason)

@@ -263,7 +263,10 @@ def _let_in(ticket: Ticket, attach: messages.Attach, generation: str, at: dateti
             raise NotAllowed("may-not-start-sessions", "This account may not start sessions.")
         if ticket.end is EndName.CONSOLE and signed_out({facts.sign_in}, at, under_way=True):
             raise NotAllowed(SIGNED_OUT, "The console that opened this session was signed out.")
-    return facts, support.note_attached(facts.id, ticket.end.value, attach.counter, generation, attach.version, at)
+    attached = support.note_attached(
+        *(facts.id, ticket.end.value, attach.counter, generation, attach.version, at), away_ms=attach.away_ms
+    )
+    return facts, attached
 
 
 def _over(sessions: frozenset[str]) -> dict[str, str]:

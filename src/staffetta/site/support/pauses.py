@@ -7,7 +7,9 @@ before it lets go of the old one, which is no pause here.
 - The connection's end was seen: from then on.
 - The same process still holds the older connection, or another generation does that lives (the end moved: it attaches
   first and lets go afterwards): no pause.
-- The other appliance of a pair held it: whether that lives is not known here, so neither is the pause.
+- The other appliance of a pair held it: whether that lives is not known here. What the end itself says counts then
+  (``away_ms`` of its attach): 0 if it still held that connection, else the time since its last sign of life. An end of
+  an older release says nothing; then the pause is not known.
 - Another process of the same generation held it: that process died without a word, at the earliest at its last beat.
   The pause told is the longest it can have been.
 """
@@ -15,6 +17,10 @@ before it lets go of the old one, which is no pause here.
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Final
+
+MOST_BELIEVED_MS: Final = 24 * 60 * 60 * 1000
+"""What an end says beyond a day is not believed: it gives up after minutes."""
 
 
 class Cause(StrEnum):
@@ -49,8 +55,20 @@ class Before:
     last_beat: datetime | None
 
 
-def pause_before(before: Before | None, holder: str, generation: str, at: datetime) -> int | None:
-    """Return the pause in milliseconds, or None at a first attach and when nothing is known."""
+def pause_before(
+    before: Before | None, holder: str, generation: str, at: datetime, told: int | None = None
+) -> int | None:
+    """Return the pause in milliseconds, or None at a first attach and when nothing is known.
+
+    ``told`` is what the end says of it, which counts where the site has seen nothing; a first attach says None.
+    """
+    seen = _seen(before, holder, generation, at)
+    if seen is not None:
+        return seen
+    return told if told is not None and 0 <= told <= MOST_BELIEVED_MS else None
+
+
+def _seen(before: Before | None, holder: str, generation: str, at: datetime) -> int | None:
     if before is None:
         return None
     if not before.present:

@@ -71,8 +71,8 @@ class SessionFacts:
 
 @dataclass(frozen=True, slots=True)
 class Attached:
-    """An attach that was let in; ``again``: the end has been here before. ``pause_ms`` is how long it was away, None at
-    its first attach and when that is not known."""
+    """An attach that was let in; ``again``: the end was in the session before, here or at the other appliance.
+    ``pause_ms`` is how long it was away, None at its first attach and when that is not known."""
 
     counter: int
     pause_ms: int | None
@@ -156,9 +156,12 @@ def is_probe(session_id: str) -> bool:
     return LiveSession.objects.filter(pk=session_id, probe=True).exists()
 
 
-def note_attached(session: str, end: str, counter: int, generation: str, version: str, at: datetime) -> Attached:
+def note_attached(
+    session: str, end: str, counter: int, generation: str, version: str, at: datetime, *, away_ms: int | None = None
+) -> Attached:
     """Let an end into a session under a counter above every one it has used, and raise the fence to it.
 
+    ``away_ms`` is how long it says it was away, None at its first attach.
     Raises ``Fenced`` for a counter that is not above, ``SessionUnknown``, ``SessionOver``, ``BadAttach``.
     """
     if end not in ENDS or not 0 <= counter <= MOST_COUNTER:
@@ -169,7 +172,7 @@ def note_attached(session: str, end: str, counter: int, generation: str, version
         known = AttachedEnd.objects.filter(session=row, end=end).first()
         if known is not None and counter <= known.counter:
             raise Fenced(f"The {end} has attached with counter {known.counter} already; {counter} is an older one.")
-        pause = pause_before(_before(known), holder, generation, at)
+        pause = pause_before(_before(known), holder, generation, at, away_ms)
         AttachedEnd.objects.update_or_create(
             session=row,
             end=end,
@@ -195,7 +198,7 @@ def note_attached(session: str, end: str, counter: int, generation: str, version
             version=version[:64],
             pause_ms=pause,
         )
-    return Attached(counter, pause, known is not None)
+    return Attached(counter, pause, known is not None or away_ms is not None)
 
 
 def note_detached(session: str, end: str, counter: int, at: datetime, reason: str = "") -> None:

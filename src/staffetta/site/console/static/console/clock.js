@@ -12,6 +12,10 @@ worker.onmessage = ({ data: number }) => {
 /** Seconds of a clock that only rises; its zero is the page's. */
 export const now = () => performance.now() / 1000;
 
+/** A moment of this page's clock as the browser's other pages can read it, and back. */
+export const onEveryPage = (moment) => performance.timeOrigin / 1000 + moment;
+export const onThisPage = (moment) => moment - performance.timeOrigin / 1000;
+
 /** Wait so many seconds, or until the signal (an AbortSignal) cuts it short. */
 export function pause(seconds, signal = null) {
   return new Promise((resolve) => {

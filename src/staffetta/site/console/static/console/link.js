@@ -8,7 +8,7 @@
 import * as frames from "./frames.js";
 import * as messages from "./messages.js";
 import { toBase64url } from "./base64.js";
-import { now, pause, within } from "./clock.js";
+import { now, onEveryPage, onThisPage, pause, within } from "./clock.js";
 import { dial, LinkClosed, Route } from "./dialling.js";
 import { NOTES, SessionEnd } from "./end.js";
 import { LIMITS } from "./channel.js";
@@ -39,7 +39,9 @@ export class SessionLink {
     this.joining = null;
     this.moving = false;
     this.heldSince = now();
-    this.settled = now();
+    this.settled = this.heard = now();
+    const awaySince = saved?.awaySince ?? null;
+    this.awaySince = awaySince === null ? null : onThisPage(awaySince); // of this end, on whatever page
     this.closeCode = null;
     this.recorded = false;
     this.stopped = new AbortController();
@@ -111,7 +113,10 @@ export class SessionLink {
 
   /** What the session needs to go on in another page. */
   save() {
-    return { ticket: this.ticket, end: this.end.save(), time: this.#at() };
+    const away = this.end.current === null ? this.awaySince : now();
+    return {
+      ticket: this.ticket, end: this.end.save(), time: this.#at(), awaySince: away === null ? null : onEveryPage(away),
+    };
   }
 
   #at() {
@@ -149,6 +154,7 @@ export class SessionLink {
     this.links.set(counter, link);
     link.send(messages.encode("attach", {
       ticket, counter, proof: toBase64url(proof), version: this.about.version, capabilities: ["shell", "files", "resume"],
+      away_ms: this.#away(),
     }));
     this.#read(counter, link);
     const ours = await within(ATTACH_SECONDS, joined);
@@ -164,6 +170,7 @@ export class SessionLink {
       for (;;) {
         const message = await link.receive();
         if (this.stopped.signal.aborted) return;
+        if (counter === this.end.current) this.heard = now();
         await this.#meet(this.end.receive(counter, message, now()));
         this.#carryOut();
       }
@@ -185,6 +192,7 @@ export class SessionLink {
     if (this.joining?.counter === counter) this.joining.resolve(false);
     const held = this.end.current === counter;
     this.end.lost(counter);
+    if (held) this.awaySince = now();
     if (this.#done) return;
     if (held && !(attempting && [frames.Close.FENCED, frames.Close.MOVED].includes(code))) this.#placeLost(why);
     if (frames.FINAL_CODES.has(code) && this.end.current === null) {
@@ -197,6 +205,12 @@ export class SessionLink {
     this.#settle();
     this.#held(why);
     this.dialWanted();
+  }
+
+  /** How many milliseconds this end has had no connection: 0 while it holds one, null before its first. */
+  #away() {
+    if (this.end.current !== null) return 0;
+    return this.awaySince === null ? null : Math.max(1, Math.round((now() - this.awaySince) * 1000));
   }
 
   /** The newest place was left; if it was held for a while, the next attempt comes at once. */
@@ -220,7 +234,9 @@ export class SessionLink {
       await pause(TICK_SECONDS, this.stopped.signal);
       if (this.#done) return;
       for (const { event, connection } of this.end.tick(now())) {
-        if (event === "lost") this.#placeLost(`nothing heard on connection ${connection} for two seconds`);
+        if (event !== "lost") continue;
+        this.awaySince = this.heard;
+        this.#placeLost(`nothing heard on connection ${connection} for two seconds`);
       }
       this.#carryOut();
     }
@@ -234,6 +250,7 @@ export class SessionLink {
           break;
         case "joined":
           this.#settle();
+          this.heard = now();
           this.moving = false;
           this.route.succeeded();
           this.recorded = event.attached.recorded;
