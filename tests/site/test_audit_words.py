@@ -10,6 +10,7 @@ from django.utils import timezone, translation
 
 import staffetta.site
 from staffetta.site.data.roles import Role
+from staffetta.site.failover.job_states import JobState
 from staffetta.site.management.audit_log import WORDS, Entry
 
 SOURCE: Final = Path(staffetta.site.__file__).parent
@@ -18,6 +19,9 @@ COMPOSED: Final[Mapping[str, tuple[str, ...]]] = {
         f"failover.established-as-{role}" for role in (Role.PRIMARY, Role.BACKUP)
     ),
     "f'failover.upgrade-{verb}'": tuple(f"failover.upgrade-{verb}" for verb in ("pause", "resume", "undo")),
+    "f'failover.upgrade-{after.state}'": tuple(
+        f"failover.upgrade-{state}" for state in (JobState.FINISHED, JobState.UNDONE, JobState.NEEDS_A_PERSON)
+    ),
 }
 """What an act that is put together when it is written can be."""
 
@@ -91,6 +95,7 @@ def test_an_act_that_cannot_be_read_is_an_error(source: str) -> None:
         ("command line", "user.sign-in-failed", "", "command line", ""),
         ("command line", "user.password-reset", "alone", "riga di comando", "alone"),
         ("anna", "user.signed-in", "at the console", "anna", "dalla console"),
+        ("installer token", "client.enrolled", "alone", "token di installazione", "alone"),
     ],
 )
 def test_names_are_shown_as_they_are(actor: str, action: str, subject: str, who: str, about: str) -> None:

@@ -19,6 +19,7 @@ from staffetta.site.data.models import Record
 from staffetta.site.fleet import presence, service
 from staffetta.site.fleet.errors import BadToken, ClientRevoked, ClientUnknown, EnrolmentRefused, TokenUnknown
 from staffetta.site.fleet.models import GatewayProcess, InstallerToken, JumpClient
+from staffetta.site.management import audit_log
 from staffetta.wire.enrolment import parse_installer_token
 from staffetta.wire.identity import SigningKey
 
@@ -54,6 +55,17 @@ def test_a_computer_enrols_and_is_known_by_its_key() -> None:
     who = service.authenticate_client(client.id)
     assert (who.id, who.name, who.public_key) == (client.id, "till 7", key)
     assert Record.objects.filter(kind="fleet.client-enrolled", body__client=client.id).count() == 1
+
+
+@pytest.mark.req("S5")
+def test_the_audit_log_tells_once_which_computer_was_enrolled_and_who_had_made_the_token() -> None:
+    key, token = _key(), service.make_installer_token("anna", 2, 1, passive=True)
+    client = service.enrol(token.text, key, "till", {})
+    service.enrol(token.text, key, "till", {})  # its answer was lost
+    assert _refusal(token.text, b"no key") == "key-bad"
+    (entry,) = [one for one in audit_log.entries() if one.action == "client.enrolled"]
+    assert (entry.who, str(entry.words), entry.about) == ("installer token", "enrolled the Jump Client", "till")
+    assert entry.detail == {"client": client.id, "token": token.id, "made_by": "anna", "passive": True}
 
 
 def test_asking_again_with_the_same_token_and_key_counts_once() -> None:

@@ -302,6 +302,8 @@ class Shelf:
         kept = self._appliance.document
         if kept is None or kept.revision != job.revision or kept.rank > job.rank:
             return None
+        if job_record.newsworthy(kept, job):
+            self._appliance.world.audited.append(job.state)
         self._appliance.document = replace(job, revision=job.revision + 1)
         return self._appliance.document
 
@@ -322,6 +324,7 @@ class World:
         self.losses: list[str] = []
         self.sent: list[tuple[Side, Command]] = []
         self.turns: list[tuple[Side, Turn]] = []
+        self.audited: list[JobState] = []
         self.rank = (0, "")
         self.limits = limits or Limits()
         self.a = Appliance(Side.A, Role.PRIMARY, self, shared="held")
@@ -431,6 +434,7 @@ class World:
     def check_end(self) -> None:
         """It is finished, or everything is as before."""
         a, b, job = self.a, self.b, self.job
+        assert [one for one in self.audited if one.ended] == [job.state], "the audit log has the end once"
         assert a.suspended_by is None and b.suspended_by is None
         assert not a.frozen() and not b.frozen()
         if job.state is JobState.FINISHED:

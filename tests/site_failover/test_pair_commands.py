@@ -39,6 +39,7 @@ from staffetta.site.failover.job_errors import BadPairJob, Fenced, NoSuchPairJob
 from staffetta.site.failover.job_record import PairJobRecord, Targets
 from staffetta.site.failover.job_states import JobState, Step
 from staffetta.site.failover.models import PairCommand, PairJob, Relationship
+from staffetta.site.management import audit_log
 
 pytestmark = [pytest.mark.django_db, pytest.mark.req("F7")]
 
@@ -221,6 +222,52 @@ def test_a_broken_relationship_ends_the_job_and_lets_clients_go(job: PairJobReco
     runner.run(lambda: 100.0)
     assert job_store.load(job.id).state is JobState.UNDONE
     assert (holds.suspended_by(), holds.clients_held_by()) == (None, None)
+    why = "The failover relationship was broken at preflight: each appliance keeps what it has."
+    detail = {"site": "2.0", "base": "2.0", "why": why}
+    assert _ends_told() == [("failover.upgrade-undone", job.id, f"pair job {job.id}", detail)]
+
+
+def _ends_told() -> list[tuple[str, str, str, object]]:
+    """What the audit log has of jobs that ended, or came to a person."""
+    told = [one for one in audit_log.entries() if one.actor.startswith("pair job ")]
+    return [(one.action, one.subject, one.who, one.detail) for one in reversed(told)]
+
+
+@pytest.mark.req("F7", "S5")
+def test_the_audit_log_has_the_end_of_a_job_once_whatever_is_killed(
+    job: PairJobRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owned = job_service.take_over(job.id, "admin")
+    stuck = job_store.save(job_record.give_up(owned, "the release is unhealthy"))
+    assert stuck is not None
+    assert job_store.save(replace(stuck, sentence="It still is.")) is not None
+    resumed = job_service.steer_here(job.id, "resume", "admin")
+    last = replace(resumed, step=Step.RELEASE_CLIENTS)
+    finished = job_record.step_done(last, "Clients may follow.", START + timedelta(minutes=9))
+    assert finished.state is JobState.FINISHED
+
+    def killed(*_: object) -> None:
+        raise SystemExit
+
+    for what in ("_write", "_note"):  # before the job is stored, and before the whole is committed
+        with monkeypatch.context() as patched, pytest.raises(SystemExit):
+            patched.setattr(job_store, what, killed)
+            job_store.save(finished)
+        assert job_store.load(job.id).state is JobState.RUNNING
+    assert job_store.save(finished) is not None
+    assert job_store.save(finished) is None, "a step that is done again ends nothing again"
+    with pytest.raises(Fenced):
+        job_store.receive(replace(finished, revision=finished.revision + 5))
+    name, versions = f"pair job {job.id}", {"site": "2.0", "base": "2.0"}
+    assert _ends_told() == [
+        ("failover.upgrade-needs-a-person", job.id, name, {**versions, "why": "the release is unhealthy"}),
+        ("failover.upgrade-finished", job.id, name, versions),
+    ]
+
+
+def test_the_end_that_the_other_appliance_tells_is_its_to_write_down(job: PairJobRecord) -> None:
+    assert job_store.receive(job_record.abandoned(job, "over", START))
+    assert _ends_told() == [], "it comes by data-sync"
 
 
 def test_an_end_is_taken_even_with_the_number_of_a_revision_that_is_known(job: PairJobRecord) -> None:

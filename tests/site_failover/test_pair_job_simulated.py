@@ -97,6 +97,7 @@ def test_another_that_answers_at_the_shared_address_is_looked_for_again_and_then
     finish(world)
     world.check_end()
     assert world.job.state is JobState.FINISHED
+    assert world.audited == [JobState.NEEDS_A_PERSON, JobState.FINISHED]
 
 
 def test_what_keeps_failing_after_the_swing_waits_for_a_person() -> None:

@@ -51,6 +51,16 @@ def swing_records(site: OneSite) -> list[tuple[Any, ...]]:
     )
 
 
+def ends_told(site: OneSite, job: str) -> list[tuple[Any, ...]]:
+    """What this site's audit log has of how the job ended, once it has: where it did not, that comes by data-sync."""
+    query = (
+        "select action, json_extract(detail, '$.site'), json_extract(detail, '$.why') from management_auditentry "
+        f"where actor = 'pair job {job}' and action like 'failover.upgrade-%' order by at"
+    )
+    wait_until(lambda: bool(site.rows(query)), 60)
+    return site.rows(query)
+
+
 def start(site: OneSite) -> None:
     for name in PROCESSES:
         site.start(name)
@@ -104,6 +114,8 @@ def test_a_pair_of_real_sites_is_upgraded(upgrade: Upgrade) -> None:
     swing = next(one for one in job["steps"] if one["name"] == "swing")
     assert f"127.0.0.1:{b.port} is answered by {job['b']}, 10 times of 10" in swing["evidence"]
     assert b.rows("select suspended_by from failover_pairhold") == [("",)]
+    for site in (a, b):
+        assert ends_told(site, job["id"]) == [("failover.upgrade-finished", NEW, None)]
 
 
 @pytest.mark.req("F7")
@@ -129,5 +141,8 @@ def test_a_release_that_is_unhealthy_on_the_backup_and_a_killed_worker_leave_eve
     for site in (a, b):
         assert site.rows("select suspended_by, frozen_by from failover_pairhold") == [("", "")]
         assert site.rows("select held from fleet_rollout") == [("",)]
+    for site in (a, b):
+        ((action, version, why),) = ends_told(site, job["id"])
+        assert (action, version) == ("failover.upgrade-undone", NEW) and "unhealthy" in why
     assert (upgrade.base_a.shared, upgrade.base_b.shared) == (SharedState.HELD, SharedState.RELEASED)
     assert [path.stat().st_mode & 0o777 for path in (a.paths.site / "backups").iterdir()] == [0o600]

@@ -54,7 +54,8 @@ _HOSTS: Final = re.compile(r"(.*_)?(host|url|origin|site)|a|b|backup|missing|nam
 """Values that are hosts, or words like `this appliance` in their place: those have a space."""
 _WHO: Final = re.compile(r"actor|grant_granted_by")
 _PROGRAMS: Final = re.compile(
-    r"command line|the other appliance|the pair's watch|data-sync|pair upgrade [\w-]+|pair job [\w-]+(, step [\w-]+)?"
+    r"command line|installer token|the other appliance|the pair's watch|data-sync|pair upgrade [\w-]+"
+    r"|pair job [\w-]+(, step [\w-]+)?"
 )
 """What programs call themselves where the name of a person could stand."""
 _TIME: Final = re.compile(

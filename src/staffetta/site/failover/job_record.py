@@ -35,6 +35,11 @@ class Targets:
     site: str
     base: str | None = None
 
+    @property
+    def told(self) -> dict[str, str | int | bool]:
+        """What the audit log tells of them."""
+        return {"site": self.site} if self.base is None else {"site": self.site, "base": self.base}
+
 
 @dataclass(frozen=True, slots=True)
 class StepRecord:
@@ -225,6 +230,11 @@ def resume(job: PairJobRecord, actor: str, now: datetime) -> PairJobRecord:
 def handed_over(job: PairJobRecord, owner: str) -> PairJobRecord:
     """Another appliance owns it from now on; whoever owned it is fenced."""
     return replace(job, owner=owner, term=job.term + 1)
+
+
+def newsworthy(before: PairJobRecord, after: PairJobRecord) -> bool:
+    """Whether the audit log tells of this change: the job has ended, or has come to need a person."""
+    return after.state is not before.state and (after.state.ended or after.state is JobState.NEEDS_A_PERSON)
 
 
 def _close(job: PairJobRecord, state: StepState, evidence: str, now: datetime) -> PairJobRecord:

@@ -162,9 +162,7 @@ def begin(actor: str, *, wanted: str | None = None, backup_password: bytes | Non
     if backup_password is not None and not backup_password:
         raise NotReady("The backup's password is empty; choose one, or give none.")
     record = job_record.begun_by(record, actor)
-    audit.note(
-        actor, "failover.upgrade-begun", record.id, {"site": record.targets.site, "base": str(record.targets.base)}
-    )
+    audit.note(actor, "failover.upgrade-begun", record.id, record.targets.told)
     job_store.add(record, backup_password)
     return record
 

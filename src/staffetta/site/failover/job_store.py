@@ -1,4 +1,8 @@
-"""Pair jobs in the database: loaded and stored as whole documents, each change fenced by rank and revision."""
+"""Pair jobs in the database: loaded and stored as whole documents, each change fenced by rank and revision.
+
+Who ends a job, or brings it to a person, writes that into the audit log in the same transaction: so it is there once,
+whatever is killed. The other appliance has it by data-sync.
+"""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -9,7 +13,9 @@ from django.db import transaction
 
 from staffetta.kernel.ids import ID_PATTERN
 from staffetta.kernel.journal import gate_from_environment
+from staffetta.site.data import audit
 from staffetta.site.data.secrets import Secret
+from staffetta.site.failover import job_record
 from staffetta.site.failover.job_errors import BadPairJob, Fenced, NoSuchPairJob, NotNow
 from staffetta.site.failover.job_record import PairJobRecord, StepRecord, Targets
 from staffetta.site.failover.job_states import JobState, Step, StepState
@@ -63,9 +69,11 @@ def add(job: PairJobRecord, password: bytes | None) -> None:
 def change(job: str, how: Callable[[PairJobRecord], PairJobRecord]) -> PairJobRecord:
     """Change the stored job in one transaction and return its next revision."""
     with _gated(job, load(job).step), transaction.atomic():
-        after = how(load(job))
+        before = load(job)
+        after = how(before)
         after = replace(after, revision=after.revision + 1)
         _write(after)
+        _note(before, after)
     return after
 
 
@@ -77,6 +85,7 @@ def save(job: PairJobRecord) -> PairJobRecord | None:
             return None
         after = replace(job, revision=job.revision + 1)
         _write(after)
+        _note(kept, after)
     return after
 
 
@@ -145,6 +154,12 @@ def _gated(job: str, step: Step) -> Iterator[None]:
     yield
     if gate is not None:
         gate.pass_through("pair", "after", entry)
+
+
+def _note(before: PairJobRecord, after: PairJobRecord) -> None:
+    if job_record.newsworthy(before, after):
+        why = {} if after.state is JobState.FINISHED else {"why": after.error}
+        audit.note(f"pair job {after.id}", f"failover.upgrade-{after.state}", after.id, {**after.targets.told, **why})
 
 
 def _mark(job: PairJobRecord) -> str:

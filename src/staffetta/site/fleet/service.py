@@ -70,6 +70,8 @@ MOST_USES: Final = 100_000
 MOST_HOURS: Final = 24 * 366
 NAME_LENGTH: Final = 200
 SECRET_BYTES: Final = 32
+ENROLLER: Final = "installer token"
+"""Who enrols a computer, as the audit log names it: whoever had the token, which names its maker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +249,12 @@ def enrol(
             passive=row.passive if passive is None else passive,
         )
         records.append(ENROLLED, {"client": client.id, "name": clean, "token": row.id})
+        audit.note(
+            ENROLLER,
+            "client.enrolled",
+            clean,
+            {"client": client.id, "token": row.id, "made_by": row.made_by, "passive": client.passive},
+        )
     return EnrolledClient(client.id, client.name, client.passive)
 
 

@@ -31,6 +31,7 @@ WORDS: Final[Mapping[str, Promise]] = {
     "user.enabled": _("enabled the user"),
     "token.made": _("made an installer token"),
     "token.revoked": _("revoked an installer token"),
+    "client.enrolled": _("enrolled the Jump Client"),
     "client.revoked": _("revoked the Jump Client"),
     "client.deleted": _("deleted the Jump Client"),
     "client.made-passive": _("made passive the Jump Client"),
@@ -53,6 +54,9 @@ WORDS: Final[Mapping[str, Promise]] = {
     "failover.upgrade-resume": _("resumed the upgrade of the pair"),
     "failover.upgrade-undo": _("had the upgrade of the pair undone"),
     "failover.upgrade-taken-over": _("took over the upgrade of the pair"),
+    "failover.upgrade-finished": _("finished the upgrade of the pair"),
+    "failover.upgrade-undone": _("undid the upgrade of the pair"),
+    "failover.upgrade-needs-a-person": _("needs a person for the upgrade of the pair"),
     "failover.conflict": _("kept the primary's version where both appliances had changed"),
 }
 
@@ -75,6 +79,7 @@ DETAILS: Final[Mapping[str, Promise]] = {
     "logged_history": _("logged history"),
     "lost": _("lost"),
     "made_at": _("made"),
+    "made_by": _("made by"),
     "origin": _("origin"),
     "own": _("own"),
     "passive": _("passive"),
@@ -85,6 +90,7 @@ DETAILS: Final[Mapping[str, Promise]] = {
     "site": _("site"),
     "size": _("size"),
     "term": _("role term"),
+    "token": _("installer token"),
     "uses": _("computers"),
     "why": _("why"),
     "with_sync": _("with a data-sync"),
