@@ -1,5 +1,6 @@
 """Reading reports: the list of sessions, and one session's story with what can be counted in it."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -45,8 +46,9 @@ class StoryTransfer:
 class StoryEvent:
     """One thing that happened: ``opened``, ``taken-up``, ``attached``, ``detached``, ``transferred`` or ``ended``.
 
-    ``cause``: why an end attached again; None at its first attach. ``repeats``: the other end has told the same of this
-    transfer already.
+    ``counter`` is the end's own, which it raises with every attempt, so it jumps where some failed; ``attach`` counts
+    its attaches from 1. ``cause``: why an end attached again; None at its first attach. ``repeats``: the other end has
+    told the same of this transfer already.
     """
 
     at: datetime
@@ -60,6 +62,7 @@ class StoryEvent:
     transfer: ToldTransfer | None = None
     cause: Cause | None = None
     repeats: bool = False
+    attach: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +217,7 @@ def _told_in_order(events: Iterable[SessionEvent]) -> Iterator[StoryEvent]:
     """The events, with what follows from those before them: causes, and transfers that are told a second time."""
     places: dict[str, Place] = {}
     counters: dict[str, int | None] = {}
+    attaches: Counter[str] = Counter()
     gone: set[str] = set()
     transfers: dict[int, ToldTransfer] = {}
     for one in events:
@@ -223,6 +227,7 @@ def _told_in_order(events: Iterable[SessionEvent]) -> Iterator[StoryEvent]:
             if one.end in places:
                 cause = cause_of(places[one.end], place, gone=one.end in gone)
             places[one.end], counters[one.end] = place, one.counter
+            attaches[one.end] += 1
             gone.discard(one.end)
         elif one.event == "detached" and one.counter in (None, counters.get(one.end)):
             gone.add(one.end)  # not the place that it had left for a newer one before
@@ -241,6 +246,7 @@ def _told_in_order(events: Iterable[SessionEvent]) -> Iterator[StoryEvent]:
             transfer=transfer,
             cause=cause,
             repeats=repeats,
+            attach=attaches[one.end] if one.event == "attached" else None,
         )
 
 
