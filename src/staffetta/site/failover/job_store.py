@@ -159,7 +159,7 @@ def _gated(job: str, step: Step) -> Iterator[None]:
 def _note(before: PairJobRecord, after: PairJobRecord) -> None:
     if job_record.newsworthy(before, after):
         why = {} if after.state is JobState.FINISHED else {"why": after.error}
-        audit.note(f"pair job {after.id}", f"failover.upgrade-{after.state}", after.id, {**after.targets.told, **why})
+        audit.note(f"pair job {after.id}", f"failover.upgrade-{after.state}", "", {**after.targets.told, **why})
 
 
 def _mark(job: PairJobRecord) -> str:
