@@ -64,6 +64,21 @@ def test_the_page_shows_both_appliances_and_the_swing(told: Asynchronous) -> Non
     assert "A: site" in html and "B: site" in html
 
 
+@pytest.mark.req("S2")
+def test_the_reports_know_that_the_move_was_no_pause(told: Asynchronous) -> None:
+    stories = [one["story"] for one in told.admin.sessions()]
+    moved = [one for story in stories for one in story if one.get("cause") == "other-appliance"]
+    print([(one["end"], one["pause_ms"]) for one in moved])
+    assert {one["end"] for one in moved} == {"console", "jump-client"}
+    assert {one["pause_ms"] for one in moved} == {0}
+
+
+@pytest.mark.req("F7")
+def test_the_audit_log_has_the_end_of_the_job_once(told: Asynchronous) -> None:
+    page = told.admin.browser.open("/login/audit-log?search=upgrade-finished")
+    assert page.count("finished the upgrade of the pair") == 1
+
+
 # From here on B is stopped.
 
 
