@@ -14,6 +14,7 @@ from html import unescape
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.test import Client
 from hypothesis import given
 from hypothesis import strategies as st
@@ -400,6 +401,17 @@ def test_both_ends_that_move_are_two_resumes_and_one_of_the_console(session: str
     story = stories.story(session)
     assert story.resumes_by_end == {"console": 2, "jump-client": 3}
     assert story.resumes == 5
+
+
+@pytest.mark.req("S2")
+def test_an_update_of_the_site_is_told_from_its_restart_by_the_sites_version(
+    session: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for counter, (site, own) in enumerate((("1.0", "7"), ("1.0", "8"), ("1.1", "8")), 1):
+        monkeypatch.setattr(settings, "STAFFETTA_VERSION", site)
+        service.note_attached(session, "console", counter, f"site-{counter}", own, utc_now())
+    causes = [one.cause for one in stories.story(session).events if one.event == "attached"]
+    assert causes == [None, Cause.RESTART, Cause.UPDATE], "the end's own version says nothing of the site"
 
 
 @pytest.mark.req("S2")

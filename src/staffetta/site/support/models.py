@@ -102,6 +102,8 @@ class SessionEvent(models.Model):
     counter = models.PositiveBigIntegerField(null=True)
     generation = models.CharField(max_length=64, default="", db_default="")
     version = models.CharField(max_length=64, default="", db_default="")
+    """The end's own; that of the site which it attached to is beside it, empty in records of older sites."""
+    site_version = models.CharField(max_length=64, default="", db_default="")
     pause_ms = models.PositiveBigIntegerField(null=True)
     reason = models.CharField(max_length=200, default="", db_default="")
 

@@ -45,6 +45,7 @@ def _apply(record: Record) -> None:
             "counter": body.get("counter"),
             "generation": body.get("generation", ""),
             "version": body.get("version", ""),
+            "site_version": body.get("site_version", ""),
             "pause_ms": body.get("pause_ms"),
             "reason": body.get("reason", ""),
         },

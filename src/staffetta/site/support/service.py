@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from django.conf import settings
 from django.db import transaction
 from django.utils.translation import gettext as _
 
@@ -196,6 +197,7 @@ def note_attached(
             counter=counter,
             generation=generation[:64],
             version=version[:64],
+            site_version=settings.STAFFETTA_VERSION[:64],
             pause_ms=pause,
         )
     return Attached(counter, pause, known is not None or away_ms is not None)

@@ -223,7 +223,7 @@ def _told_in_order(events: Iterable[SessionEvent]) -> Iterator[StoryEvent]:
     for one in events:
         cause, transfer, repeats = None, _told(getattr(one, "transfer", None)), False
         if one.event == "attached":
-            place = Place(one.origin, one.incarnation, one.generation, one.version)
+            place = Place(one.origin, one.incarnation, one.generation, one.site_version)
             if one.end in places:
                 cause = cause_of(places[one.end], place, gone=one.end in gone)
             places[one.end], counters[one.end] = place, one.counter
