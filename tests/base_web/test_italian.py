@@ -20,7 +20,7 @@ from .control_server import AT, CERTIFICATES, JOB, OFFERS, STATUS, ControlServer
 
 DATA = (
     "appliance", "appliance-a", "support.example.com", "Example Authority R3", "http://127.0.10.9:8080", "admin",
-    "https://127.0.10.1", "Faster start.\nSmaller log.", "Greets people by name.",
+    "https://127.0.10.1", "https://support.example.test:8443", "Faster start.\nSmaller log.", "Greets people by name.",
     "Licence agreement of a test.\n\nYou may use it.\n",
     "keeper", "eth0", "rita", "/appliance", "/login",
 )  # fmt: skip
