@@ -42,7 +42,7 @@ if _appliance:
     _shared = urlsplit(_description.site_url)
     _addresses = (_shared.netloc if _shared.port else f"{_shared.netloc}:443", *_description.addresses)
     _site_url = _description.site_url
-    _shared_address = _description.shared_address
+    _shared_address: str | None = _description.shared_address
     STAFFETTA_APPLIANCE_URL = _description.appliance_url
     STAFFETTA_TRUST_ROOT: Path | None = _paths.trust_root
     STAFFETTA_PATHS: AppliancePaths | None = _paths
@@ -52,7 +52,7 @@ else:
     _database = Path(os.environ.get("STAFFETTA_SITE_DATABASE") or _folder / "site.sqlite3")
     _place, _hostname, _addresses = "site", "localhost", ("localhost:8443",)
     _site_url = "https://localhost:8443"
-    _shared_address: str | None = None
+    _shared_address = None
     STAFFETTA_APPLIANCE_URL = "https://localhost:9443/appliance"
     STAFFETTA_TRUST_ROOT = None
     STAFFETTA_PATHS = None
@@ -63,6 +63,7 @@ _secret = load_or_create(_folder / "secret.key") if _has_site else secrets.token
 
 STAFFETTA_SITE_FOLDER = _folder
 STAFFETTA_SITE_NAME = _place
+"""The name of the appliance that this is the site of."""
 STAFFETTA_SHARED_HOST = _hostname
 """The site's shared host name, which leads to whichever appliance of a pair is the primary."""
 STAFFETTA_SHARED_ADDRESS = _shared_address
@@ -101,7 +102,8 @@ def _edits() -> bool:
 STAFFETTA_FACE = Face(
     edits=_edits,
     title=_("Remote support"),
-    place=_place,
+    place=_hostname,
+    appliance=_place if _place != _hostname else "",
     version=STAFFETTA_VERSION,
     navigation=(
         Section(_("Status"), (Item(_("Information"), "web:information"),)),
