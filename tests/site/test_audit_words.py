@@ -95,7 +95,7 @@ def test_an_act_that_cannot_be_read_is_an_error(source: str) -> None:
         ("command line", "user.sign-in-failed", "", "command line", ""),
         ("command line", "user.password-reset", "alone", "riga di comando", "alone"),
         ("anna", "user.signed-in", "at the console", "anna", "dalla console"),
-        ("pair job 3qfp-2", "failover.upgrade-finished", "", "operazione di coppia 3qfp-2", ""),
+        ("pair job 3qfp-2", "failover.upgrade-finished", "", "l'aggiornamento della coppia", ""),
         ("installer token", "client.enrolled", "alone", "token di installazione", "alone"),
     ],
 )
