@@ -16,7 +16,7 @@ class RightsForm(forms.Form):
     """What an account may do."""
 
     permissions = forms.MultipleChoiceField(
-        label=_("May"),
+        label=_("Permissions"),
         choices=_choices,
         required=False,
         widget=forms.CheckboxSelectMultiple(attrs={"class": "form-check-input"}),

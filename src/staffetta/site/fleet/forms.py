@@ -29,7 +29,7 @@ class TokenForm(forms.Form):
 
     mode = forms.ChoiceField(
         label=_("Mode"),
-        choices=(("active", _("active: keeps a connection open")), ("passive", _("passive: checks in now and then"))),
+        choices=(("active", _("active: stays connected")), ("passive", _("passive: checks in now and then"))),
         initial="active",
         required=False,
         help_text=_("Of the Jump Clients installed with it; each can be changed later."),
