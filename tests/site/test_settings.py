@@ -12,7 +12,8 @@ from staffetta.control.paths import ApplianceDescription, AppliancePaths
 _PRINT = (
     "import json\nfrom django.conf import settings as s\n"
     "print(json.dumps([s.STAFFETTA_ADDRESSES, s.ALLOWED_HOSTS, s.TIME_ZONE, s.STAFFETTA_SITE_NAME, "
-    "s.DATABASES['default']['NAME'], s.SESSION_COOKIE_NAME, s.DEBUG]))"
+    "s.DATABASES['default']['NAME'], s.SESSION_COOKIE_NAME, s.DEBUG, "
+    "s.STAFFETTA_FACE.place, s.STAFFETTA_FACE.appliance]))"
 )
 
 
@@ -40,10 +41,11 @@ def test_addresses_names_and_places_come_from_the_appliance(
     appliance: AppliancePaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     appliance.settings.write_text('[site]\nmore_hosts = ["192.0.2.9"]\ntime_zone = "Europe/Rome"\n')
-    addresses, hosts, zone, name, database, cookie, debug = json.loads(_printed(appliance, monkeypatch))
+    addresses, hosts, zone, name, database, cookie, debug, *face = json.loads(_printed(appliance, monkeypatch))
     assert addresses == ["help.example:443", "[2001:db8::1]:8443"]
     assert {"help.example", "[2001:db8::1]", "192.0.2.9", "localhost"} == set(hosts)
     assert (zone, name, cookie, debug) == ("Europe/Rome", "A", "__Host-staffetta-site", False)
+    assert face == ["help.example", "A"]
     assert database == str(appliance.site / "site.sqlite3")
     assert (appliance.site / "secret.key").stat().st_mode & 0o777 == 0o600
 

@@ -52,7 +52,11 @@ class Change:
 
 
 _NEWER: Final = (
-    Change("src/staffetta/ui/templates/ui/base.html", "</footer>", f" · {VISIBLE}</footer>"),
+    Change(
+        "src/staffetta/ui/templates/ui/base.html",
+        '</span>{% include "ui/languages.html" %}</footer>',
+        f' · {VISIBLE}</span>{{% include "ui/languages.html" %}}</footer>',
+    ),
     Change(
         "src/staffetta/site/gateway/connect.py",
         'CAPABILITIES: Final = ("shell",',

@@ -36,7 +36,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """A web face: `title` says which one, `place` whose (the appliance's or the site's name), `version` how new."""
+    """A web face: `title` says which one, `place` whose (an appliance's name, a site's host), `version` how new."""
 
     title: Text
     place: str
@@ -44,6 +44,8 @@ class Face:
     navigation: tuple[Section, ...]
     edits: Callable[[], bool] = lambda: True
     """Whether configuration is edited here at the moment."""
+    appliance: str = ""
+    """Which appliance it is on, where `place` does not say it: a site's host leads to either appliance of a pair."""
 
 
 @dataclass(frozen=True, slots=True)

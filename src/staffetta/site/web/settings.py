@@ -63,6 +63,7 @@ _secret = load_or_create(_folder / "secret.key") if _has_site else secrets.token
 
 STAFFETTA_SITE_FOLDER = _folder
 STAFFETTA_SITE_NAME = _place
+"""The name of the appliance that this is the site of."""
 STAFFETTA_SHARED_HOST = _hostname
 """The site's shared host name, which leads to whichever appliance of a pair is the primary."""
 STAFFETTA_SHARED_ADDRESS = _shared_address
@@ -101,7 +102,8 @@ def _edits() -> bool:
 STAFFETTA_FACE = Face(
     edits=_edits,
     title=_("Remote support"),
-    place=_place,
+    place=_hostname,
+    appliance=_place if _place != _hostname else "",
     version=STAFFETTA_VERSION,
     navigation=(
         Section(_("Status"), (Item(_("Information"), "web:information"),)),

@@ -25,7 +25,8 @@ class Information:
 
     version: str
     generation: str
-    name: str
+    host: str
+    appliance: str
     clients: int
     clients_online: int
     reps_online: int
@@ -66,7 +67,8 @@ def information(request: HttpRequest) -> HttpResponse:
     facts = Information(
         version=settings.STAFFETTA_VERSION,
         generation=settings.STAFFETTA_GENERATION,
-        name=settings.STAFFETTA_SITE_NAME,
+        host=settings.STAFFETTA_SHARED_HOST,
+        appliance=settings.STAFFETTA_SITE_NAME,
         clients=now.clients,
         clients_online=now.clients_online,
         reps_online=now.reps_online,
