@@ -10,7 +10,7 @@ from staffetta.kernel.clock import utc_now
 RATE_SECONDS: Final = 5.0
 PLAIN_SECONDS: Final = 10.0
 EVENT_SECONDS: Final = 0.5
-_MEGA: Final = 1_000_000
+_UNITS: Final = ("B", "KB", "MB", "GB", "TB")
 
 
 class Progress:
@@ -55,14 +55,26 @@ class Progress:
         if size is None:
             return "waiting"
         percent = 100 if size == 0 else moved * 100 // size
-        return f"{moved / _MEGA:.1f} of {size / _MEGA:.1f} MB ({percent} %)"
+        power = _power(size)
+        return f"{_in(moved, power)} of {_in(size, power)} {_UNITS[power]} ({percent} %)"
 
     def _rate(self) -> str:
         (began, before), (now, moved) = self._samples[0], self._samples[-1]
-        return f"{(moved - before) / max(now - began, 0.001) / _MEGA:.1f} MB/s"
+        rate = (moved - before) / max(now - began, 0.001)
+        power = _power(rate)
+        return f"{_in(rate, power)} {_UNITS[power]}/s"
 
     def _overwrite(self, line: str) -> None:
         if line != self._shown:
             self._sink.write("\r" + line.ljust(len(self._shown)))
             self._sink.flush()
             self._shown = line
+
+
+def _power(count: float) -> int:
+    """The largest unit of 1000 in which a count is at least 1; bytes for a small one."""
+    return next((power for power in range(len(_UNITS) - 1) if count < 1000 ** (power + 1)), len(_UNITS) - 1)
+
+
+def _in(count: float, power: int) -> str:
+    return f"{count / 1000**power:.1f}" if power else f"{count:.0f}"

@@ -94,6 +94,7 @@ class Files {
     this.link = null;
     for (const lane of this.lanes.values()) lane.close();
     for (const one of this.wishes.splice(0)) one.transfer.cancel();
+    for (const one of this.rows.keys()) if (one.state === "choosing") one.cancel();
     for (const one of document.querySelectorAll("#send, #fetch")) one.inert = true;
     this.#show();
   }
@@ -112,14 +113,31 @@ class Files {
   async #fetch(path) {
     if (!path) return;
     const name = [...path.split("/").at(-1)].slice(0, 256).join("") || "?";
-    const landing = await landingFor(name);
-    if (landing) this.#wish(new Transfer("fetch", name, path), (transfer) => fetchFile(transfer, landing));
+    const transfer = new Transfer("fetch", name, path);
+    const landing = await landingFor(name, () => this.#ask(transfer));
+    if (landing && transfer.state !== "failed") return this.#wish(transfer, () => fetchFile(transfer, landing));
+    await landing?.discard();
+    if (!landing) this.#drop(transfer);
+  }
+
+  /** While the browser asks where the file goes, its row says so. */
+  #ask(transfer) {
+    transfer.state = "choosing";
+    this.#row(transfer);
+    this.#show();
   }
 
   #wish(transfer, work) {
-    this.#row(transfer);
+    transfer.state = "waiting";
+    if (!this.rows.has(transfer)) this.#row(transfer);
     this.wishes.push({ transfer, work });
     this.#next();
+  }
+
+  #drop(transfer) {
+    this.rows.get(transfer)?.remove();
+    this.rows.delete(transfer);
+    part("no-transfers").hidden = this.rows.size > 0;
   }
 
   async #next() {
@@ -185,15 +203,17 @@ class Files {
     }
   }
 
-  #wordsOf({ state, size, moved, trouble }) {
+  #wordsOf({ direction, state, size, moved, trouble }) {
     const { words } = this;
     switch (state) {
+      case "choosing":
+        return words.choosing;
       case "waiting":
         return words.waiting;
       case "checking":
         return words.checking;
       case "stored":
-        return `${words.stored}, ${amount(size)}`;
+        return `${direction === "send" ? words.stored : words.saved}, ${amount(size)}`;
       case "failed":
         if (trouble instanceof LaneOver) return words["session-over"];
         return words[trouble.code] ?? say(trouble.message || trouble.code);

@@ -1,9 +1,10 @@
 // Where a fetched file goes on this computer: to a place that the rep has chosen (File System Access API), else into
 // memory and out as a download.
 
-/** Ask for a place, within the click that wants it. Null when the rep thinks better of it. */
-export async function landingFor(name) {
+/** Ask for a place, within the click that wants it: `asking` hears when the rep is to choose. Null when the rep thinks better of it. */
+export async function landingFor(name, asking) {
   if (!("showSaveFilePicker" in window)) return new Download();
+  asking();
   try {
     return new Chosen(await (await window.showSaveFilePicker({ suggestedName: name })).createWritable());
   } catch (error) {

@@ -18,7 +18,7 @@ export class FileProblem extends Error {
   }
 }
 
-/** One transfer. `moved`, `size`, `state` (waiting, moving, checking, stored, failed) and `sha256` are for who shows it. */
+/** One transfer. `moved`, `size`, `state` (choosing, waiting, moving, checking, stored, failed) and `sha256` are for who shows it. */
 export class Transfer {
   constructor(direction, name, path) {
     this.direction = direction;
