@@ -95,12 +95,35 @@ def test_an_act_that_cannot_be_read_is_an_error(source: str) -> None:
         ("command line", "user.sign-in-failed", "", "command line", ""),
         ("command line", "user.password-reset", "alone", "riga di comando", "alone"),
         ("anna", "user.signed-in", "at the console", "anna", "dalla console"),
-        ("pair job 3qfp-2", "failover.upgrade-finished", "", "operazione di coppia 3qfp-2", ""),
+        ("pair job 3qfp-2", "failover.upgrade-finished", "", "l'aggiornamento della coppia", ""),
         ("installer token", "client.enrolled", "alone", "token di installazione", "alone"),
     ],
 )
 def test_names_are_shown_as_they_are(actor: str, action: str, subject: str, who: str, about: str) -> None:
-    entry = Entry(timezone.now(), actor, action, "", subject, {"client": "none", "kept": "none"})
+    entry = Entry(timezone.now(), actor, action, "", subject, {"origin": "none", "kept": "none"})
     with translation.override("it"):
         assert (entry.who, entry.about) == (who, about)
         assert [value for _, value in entry.told] == ["none", "nessuno"]
+
+
+@pytest.mark.req("S5")
+@pytest.mark.parametrize(
+    ("actor", "action", "subject", "detail", "said"),
+    [
+        ("pair job 6ej7a5, step a-site.1", "failover.became-primary", "", {"job": "6ej7a5", "term": 3}, ["3"]),
+        ("pair upgrade 6ej7a5", "failover.upgrade-begun", "6ej7a5", {"site": "1.1.0"}, ["1.1.0"]),
+    ],
+)
+def test_ids_of_programs_are_not_shown(
+    actor: str, action: str, subject: str, detail: dict[str, object], said: list[str]
+) -> None:
+    entry = Entry(timezone.now(), actor, action, "", subject, detail)
+    assert (entry.who, entry.about) == ("the pair's upgrade", "")
+    assert [value for _, value in entry.told] == said
+    with translation.override("it"):
+        assert entry.who == "l'aggiornamento della coppia"
+
+
+def test_a_name_that_only_looks_like_an_upgrade_of_the_pair_is_shown() -> None:
+    entry = Entry(timezone.now(), "pair job x", "user.sign-in-failed", "", "", {})
+    assert entry.who == "pair job x"

@@ -132,7 +132,7 @@ def test_sizes(count: int | None, shown: str) -> None:
 )
 def test_durations(value: timedelta | float | None, shown: str) -> None:
     assert duration(value) == shown
-    assert moment(None) == "-"
+    assert moment(None) == "\N{EN DASH}"
 
 
 @pytest.mark.req("U6")

@@ -55,9 +55,10 @@ _HOSTS: Final = re.compile(r"(.*_)?(host|url|origin|site)|a|b|backup|missing|nam
 _WHO: Final = re.compile(r"actor|grant_granted_by")
 _PROGRAMS: Final = re.compile(
     r"command line|installer token|the other appliance|the pair's watch|data-sync|pair upgrade [\w-]+"
-    r"|pair job [\w-]+(, step [\w-]+)?"
+    r"|pair job [\w-]+(, step [\w.-]+)?"
 )
 """What programs call themselves where the name of a person could stand."""
+_PAIR_JOB: Final = re.compile(r"pair (upgrade|job) .*")
 _TIME: Final = re.compile(
     r"(?P<day>\d{4}-\d\d-\d\d)(?:[ T](?P<time>\d\d:\d\d)(?P<zone> UTC|:\d\d(?:\.\d+)?(?:Z|\+00:00))?)?"
 )
@@ -122,8 +123,14 @@ def say(text: object) -> str:
 
 
 def say_actor(text: object) -> str:
-    """Who did something: what a program calls itself, in the reader's language; the name of an account as it is."""
-    return say(text) if _PROGRAMS.fullmatch(str(text)) else str(text)
+    """Who did something: what a program calls itself, in the reader's language; the name of an account as it is.
+
+    The upgrade of a pair calls itself by the id of its job and of its step, which tell people nothing.
+    """
+    plain = str(text)
+    if not _PROGRAMS.fullmatch(plain):
+        return plain
+    return translation.gettext("the pair's upgrade") if _PAIR_JOB.fullmatch(plain) else say(plain)
 
 
 def say_error(error: StaffettaError) -> str:

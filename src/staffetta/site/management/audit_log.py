@@ -101,6 +101,10 @@ SUBJECTS_IN_WORDS: Final = frozenset({"user.signed-in"})
 """The acts whose subject is words of this program; all others are about something with a name."""
 DETAILS_IN_WORDS: Final = frozenset({"kept", "lost", "why"})
 """What is told in words of this program; the rest are names, numbers and versions."""
+IDS: Final = "failover.upgrade-"
+"""How the acts begin whose subject is an id that stands nowhere else on the pages."""
+DETAILS_OF_PROGRAMS: Final = frozenset({"client", "job", "job_term", "peer"})
+"""What is told for programs: ids of what has a name or an address, which is told too."""
 NAMES_TYPED: Final = frozenset({"user.sign-in-failed"})
 """The acts whose actor is what anybody typed as a name."""
 
@@ -123,13 +127,19 @@ class Entry:
 
     @property
     def about(self) -> str:
-        """The subject: a name, or words in the reader's language."""
+        """The subject: a name, or words in the reader's language; nothing for an id."""
+        if self.action.startswith(IDS):
+            return ""
         return say(self.subject) if self.action in SUBJECTS_IN_WORDS else self.subject
 
     @property
     def told(self) -> tuple[tuple[str, str], ...]:
-        """What is told of the act, in words; what this version has no words for as it was written."""
-        return tuple((str(DETAILS.get(name, name)), _in_words(name, value)) for name, value in self.detail.items())
+        """What people are told of the act, in words; what this version has no words for as it was written."""
+        return tuple(
+            (str(DETAILS.get(name, name)), _in_words(name, value))
+            for name, value in self.detail.items()
+            if name not in DETAILS_OF_PROGRAMS
+        )
 
 
 def _in_words(name: str, value: object) -> str:

@@ -34,12 +34,12 @@ def size(count: int | None) -> str:
 
 @register.filter
 def moment(value: datetime | None) -> str:
-    """A point in time with its zone, to the second: `2026-11-24 05:48:15 UTC` (U6). A hyphen for None.
+    """A point in time with its zone, to the second: `2026-11-24 05:48:15 UTC` (U6). A dash for None.
 
     It is a `time` element, whose text `ui/times.js` turns into the reader's own zone.
     """
     if value is None:
-        return "-"
+        return "\N{EN DASH}"
     local = timezone.localtime(value)
     text = f"{formats.moment(local)} {local.tzname()}"
     return format_html('<time datetime="{}">{}</time>', local.isoformat(timespec="seconds"), text)

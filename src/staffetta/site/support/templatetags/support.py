@@ -28,6 +28,8 @@ ENDINGS: Final[dict[str, Promise]] = {
     "ended by the console": gettext_lazy("by the representative, at the console"),
     "the console has ended the session": gettext_lazy("by the representative, at the console"),
     "the console's terminal is gone": gettext_lazy("by the console, whose window was closed"),
+    "the console got SIGHUP": gettext_lazy("by the console, whose window was closed"),
+    "the console got SIGTERM": gettext_lazy("by the console, which was told to stop"),
     "jump-client": gettext_lazy("by the Jump Client"),
     "ended by the jump-client": gettext_lazy("by the Jump Client"),
     "the Jump Client has ended the session": gettext_lazy("by the Jump Client"),
@@ -60,7 +62,7 @@ CAUSES: Final[dict[Cause, Promise]] = {
 def pause(milliseconds: int | None) -> str:
     """A pause of an end's connection for people: `none`, `250 ms`, `1.5 s`; a dash when it is not known."""
     if milliseconds is None:
-        return "-"
+        return "\N{EN DASH}"
     if milliseconds == 0:
         return _("none")
     return _("%(count)d ms") % {"count": milliseconds} if milliseconds < 1000 else duration(milliseconds / 1000)

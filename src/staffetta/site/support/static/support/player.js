@@ -95,6 +95,8 @@
       choices.hidden = false;
       show();
       follow();
+      // Who came for the recording has its keys at once; else Space scrolls the page, and the report is read first.
+      if (window.location.hash === "#recording") player.el.focus();
     } catch (error) {
       say(`${words.trouble} (${error.message})`);
       load.hidden = false;
