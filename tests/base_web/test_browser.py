@@ -111,7 +111,7 @@ def test_from_the_first_sign_in_to_an_installed_update(visit: Visit) -> None:
     page.locator("[data-step=activate]").wait_for()
     control.end(6, JobState.COMMITTED, "base 1.1 is installed.")
     page.get_by_role("heading", name="Installed").wait_for()
-    assert "base 1.1 is installed." in page.locator("main").inner_text()
+    assert "Base 1.1 is installed." in page.locator("main").inner_text()
     assert page.locator("[data-step=activate]").get_attribute("data-state") == "done"
     assert page.locator("[data-live]").get_attribute("data-live-state") == "ended"
 

@@ -73,7 +73,7 @@ def test_a_stream_tells_steps_bytes_and_the_end(pages: RealPages) -> None:
         control.end(3, JobState.COMMITTED, "site 1.1 is installed.")
         last = next(events)
         assert isinstance(last.data, dict)
-        assert "site 1.1 is installed." in last.data["html"]
+        assert "Site 1.1 is installed." in last.data["html"]
         assert [one.event for one in events] == ["ended"]
 
 

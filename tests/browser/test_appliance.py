@@ -127,7 +127,7 @@ def test_base_and_then_the_site_are_installed_and_watched_to_the_end(administrat
     for kind in ("base", "site"):
         offer = page.locator(f'[data-target="{target(kind, NEW)}"]')
         offer.get_by_role("button", name="Install this update").click()
-        assert _watch_to_the_end(administrator) == f"{kind} {NEW} is installed."
+        assert _watch_to_the_end(administrator) == f"{kind.capitalize()} {NEW} is installed."
         page.get_by_role("link", name="To the updates").click()
         page.get_by_role("heading", name="Available updates").wait_for()
         assert not page.locator(f'[data-target="{target(kind, NEW)}"] button').count()

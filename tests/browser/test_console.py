@@ -91,9 +91,30 @@ def test_files_go_both_ways(rita: Window, alpha: Single, tmp_path: Path) -> None
     with page.expect_download() as download:
         page.get_by_role("button", name="Fetch").click()
     assert Path(download.value.path()).read_bytes() == file.read_bytes()
-    expect(page.locator(".transfer").first).to_contain_text(re.compile("stored, 3.0 MB"))
+    expect(page.locator(".transfer").first).to_contain_text(re.compile("saved, 3.0 MB"))
     report = end(rita, alpha, session)
     assert {(one["name"], one["direction"], one["outcome"]) for one in report["transfers"]} == {  # type: ignore[attr-defined]
         (file.name, "send", "stored"),
         (file.name, "fetch", "stored"),
     }
+
+
+def test_while_a_place_is_chosen_the_page_says_so(rita: Window, alpha: Single) -> None:
+    session = begin(rita, "Files")
+    page = rita.page
+    page.evaluate(
+        "() => { window.showSaveFilePicker = () => new Promise((_, reject) => {"
+        " window.thinkBetter = () => reject(new DOMException('', 'AbortError')); }); }"
+    )
+    page.get_by_label("Path there").fill("/etc/hostname")
+    page.get_by_role("button", name="Fetch").click()
+    expect(page.locator(".transfer")).to_contain_text("choose where to save it")
+    page.evaluate("window.thinkBetter()")
+    expect(page.locator(".transfer")).to_have_count(0)
+    page.get_by_text("Nothing has been moved yet.").wait_for()
+
+    page.get_by_role("button", name="Fetch").click()
+    page.locator(".transfer").get_by_role("button", name="Cancel").click()
+    page.evaluate("window.thinkBetter()")
+    expect(page.locator(".transfer")).to_have_count(0)
+    end(rita, alpha, session)

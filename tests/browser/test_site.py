@@ -182,6 +182,13 @@ def test_a_session_leaves_a_report_and_a_recording(site_administrator: Window, a
     assert header["version"] == 2
     assert "READY" in "".join(text for _, kind, text in events if kind == "o")
 
+    player = page.get_by_role("group", name="Player of the recording.")
+    player.wait_for()
+    expect(player).not_to_be_focused()  # the report is read first
+    site_administrator.go("Sessions")
+    row.get_by_role("link", name="Play").click()
+    expect(player).to_be_focused()
+
 
 @pytest.mark.req("S6")
 def test_a_file_is_stored_fetched_and_deleted(site_administrator: Window, tmp_path: Path) -> None:

@@ -194,7 +194,7 @@ class Files {
       const over = state === "stored" || state === "failed";
       row.querySelector("[data-where]").textContent = `${this.words[transfer.direction === "send" ? "to" : "from"]} ${transfer.path}`;
       const bar = row.querySelector("[data-bar]");
-      bar.hidden = over;
+      bar.hidden = over || state === "choosing";
       bar.max = size || 1;
       bar.value = moved;
       row.querySelector("[data-cancel]").hidden = over;
