@@ -124,12 +124,6 @@ def test_ids_of_programs_are_not_shown(
         assert entry.who == "l'aggiornamento della coppia"
 
 
-@pytest.mark.req("S5")
-@pytest.mark.parametrize("action", ["token.made", "token.revoked"])
-def test_a_token_is_not_told_by_its_id(action: str) -> None:
-    assert Entry(timezone.now(), "admin", action, "", "7yxcgziyxey4cab5y5cqh7tcka", {}).about == ""
-
-
 def test_a_name_that_only_looks_like_an_upgrade_of_the_pair_is_shown() -> None:
     entry = Entry(timezone.now(), "pair job x", "user.sign-in-failed", "", "", {})
     assert entry.who == "pair job x"

@@ -230,7 +230,7 @@ def test_a_broken_relationship_ends_the_job_and_lets_clients_go(job: PairJobReco
 def _ends_told() -> list[tuple[str, str, object]]:
     """What the audit log has of jobs that ended, or came to a person."""
     told = [one for one in audit_log.entries() if one.actor.startswith("pair job ")]
-    return [(one.action, one.who, one.detail) for one in reversed(told)]
+    return [(one.action, one.actor, one.detail) for one in reversed(told)]
 
 
 @pytest.mark.req("F7", "S5")

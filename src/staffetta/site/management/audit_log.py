@@ -101,9 +101,9 @@ SUBJECTS_IN_WORDS: Final = frozenset({"user.signed-in"})
 """The acts whose subject is words of this program; all others are about something with a name."""
 DETAILS_IN_WORDS: Final = frozenset({"kept", "lost", "why"})
 """What is told in words of this program; the rest are names, numbers and versions."""
-IDS: Final = ("token.", "failover.upgrade-")
-"""The acts whose subject is an id that stands nowhere else on the pages."""
-DETAILS_OF_PROGRAMS: Final = frozenset({"client", "job", "job_term", "peer", "token"})
+IDS: Final = "failover.upgrade-"
+"""How the acts begin whose subject is an id that stands nowhere else on the pages."""
+DETAILS_OF_PROGRAMS: Final = frozenset({"client", "job", "job_term", "peer"})
 """What is told for programs: ids of what has a name or an address, which is told too."""
 NAMES_TYPED: Final = frozenset({"user.sign-in-failed"})
 """The acts whose actor is what anybody typed as a name."""
