@@ -6,6 +6,7 @@ browser and the technician's terminal.
 
 import contextlib
 import json
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -69,6 +70,10 @@ class OnMachine(Appliance):
         said = self.machine.try_run("staffetta", "appliance", "status").stdout
         return all(f"{program} {version}" in said for program in ("base", "site"))
 
+    def log(self, process: str) -> str:
+        """What a process has logged, like ``site-worker``."""
+        return (self.machine.root / f"var/lib/staffetta/logs/{process}.log").read_text()
+
     def switch_on(self) -> None:
         """Boot its machine; its systemd starts keeper."""
         self.machine.boot(KEEPER)
@@ -97,6 +102,12 @@ class PairOfMachines:
     def url(self) -> str:
         """The site's face at the shared address."""
         return f"https://{self.shared}"
+
+    def answers(self) -> bool:
+        """Whether somebody takes connections at the shared address."""
+        with socket.socket() as probe:
+            probe.settimeout(1)
+            return probe.connect_ex((self.shared, 443)) == 0
 
     def install_packages(self, deb: Path) -> None:
         """Install the Debian package everywhere and lay the two appliances out."""
@@ -190,9 +201,6 @@ class PairOfMachines:
         for side in self.sides:
             files += (side.machine.root / "var/lib/staffetta/logs").glob("*.log")
         files += [machine.log for machine in self._machines() if machine.log.exists()]
-        for machine in self._machines():
-            if machine.running:
-                print(machine.plug, machine.try_run("sh", "-c", "ip address; ip route; journalctl -b --no-pager | tail -60").stdout)
         return "\n".join(f"--- {file}\n{file.read_text(errors='replace')[-3000:]}" for file in sorted(files))
 
     def _machines(self) -> list[Machine]:
