@@ -34,7 +34,7 @@ table inet test {{
 """
 """A firewall: it opens no connection to its peer nor to the shared address. ``lets_in`` says what comes in."""
 ABSENT_SECONDS = 15
-"""So long a machine is without power that is to ask its peer before it serves; a shorter stop is taken for a restart."""
+"""So long a machine is without power that is to ask its peer before it serves; after less it was only restarted."""
 
 Tell = Callable[[str, object], None]
 
