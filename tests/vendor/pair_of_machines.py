@@ -201,10 +201,15 @@ class PairOfMachines:
         for side in self.sides:
             files += (side.machine.root / "var/lib/staffetta/logs").glob("*.log")
         files += [machine.log for machine in self._machines() if machine.log.exists()]
-        return "\n".join(f"--- {file}\n{file.read_text(errors='replace')[-3000:]}" for file in sorted(files))
+        return "\n".join(f"--- {file}\n{_tail(file)}" for file in sorted(files))
 
     def _machines(self) -> list[Machine]:
         return [*(side.machine for side in self.sides), self.computer]
+
+
+def _tail(file: Path) -> str:
+    told = [line for line in file.read_text(errors="replace").splitlines() if "HTTP Request:" not in line]
+    return "\n".join(told[-15:])
 
 
 def _no_keeper() -> Program:
