@@ -157,7 +157,9 @@ class PairOfMachines:
         first.staffetta("failover", "establish", *where, "--yes")
         second.staffetta("failover", "sync-now", "--wait")
         second.site_password = first.site_password
-        wait_until("the shared address", lambda: first.shared_address() == "held", 60)
+        states = ["held", "released"]
+        wait_until("the shared address", lambda: [side.shared_address() for side in self.sides] == states, 60)
+        wait_until("the site there", lambda: self.answers() and self.where() == {first.machine.hardware_address()}, 60)
         self.sign_in()
 
     def sign_in(self) -> None:
