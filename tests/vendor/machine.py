@@ -24,6 +24,7 @@ _ESSENTIAL = "systemd-sysv,dbus,ca-certificates"
 INTERFACE = "host0"
 _NETWORK_UNIT = "plugged.service"
 _FIREWALL = "/etc/firewall.nft"
+# Where this machine forwards packets, a new one would too: to whoever has the address that it has let go of.
 _NETWORK = """\
 [Unit]
 Description=The address of this machine, and its firewall if it has one
@@ -34,6 +35,7 @@ Before=network.target network-online.target
 Type=oneshot
 RemainAfterExit=yes
 ExecStart=sh -c 'test ! -e {firewall} || nft -f {firewall}'
+ExecStart=sh -c 'echo 0 > /proc/sys/net/ipv4/ip_forward'
 ExecStart=ip link set {interface} up
 ExecStart=ip address add {address}/24 dev {interface}
 """

@@ -40,9 +40,9 @@ LINGER_ON_INTERFACE_SECONDS: Final = 3.0
 """The same where both put it on an interface: who asks where it is meanwhile is answered by both, and may believe the
 backup. Leaving before the primary has it refuses nobody there: what gets no answer is sent again."""
 
-ANNOUNCE_SECONDS: Final = 30.0
-"""So often the holder tells the neighbours again that the address is here; the first time as soon as a backup that
-lingered has left."""
+ANNOUNCE_SECONDS: Final = 10.0
+"""So often the holder tells the neighbours again that the address is here, and the first time as soon as a backup that
+lingered has left. One that had claimed it wrongly leaves them with nobody there until then."""
 
 PROBE_SECONDS: Final = 1.0
 PROBE_AGAIN_SECONDS: Final = 10.0
