@@ -30,6 +30,7 @@ from staffetta.base.pairing.grants import Grants
 from staffetta.base.pairing.shared import (
     ANNOUNCE_SECONDS,
     HANDS_OFF_SECONDS,
+    LINGER_ON_INTERFACE_SECONDS,
     LINGER_SECONDS,
     Place,
     SharedAddressService,
@@ -168,13 +169,26 @@ async def test_it_follows_the_role_and_a_new_backup_lingers(tmp_path: Path) -> N
     assert await side.state() is HELD, "each time anew"
 
 
+@pytest.mark.req("F9", "F11")
+async def test_on_an_interface_a_new_backup_does_not_linger_for_long(tmp_path: Path) -> None:
+    """Two machines that have one address both answer who asks for the neighbour."""
+    side = Side(tmp_path, ON_INTERFACE)
+    await side.service.follow("primary", 2)
+    await side.service.follow("backup", 3)
+    assert await side.state() is HELD
+    side.clock.seconds += LINGER_ON_INTERFACE_SECONDS
+    await side.service.follow("backup", 3)
+    assert await side.state() is RELEASED
+    assert side.asked()[-1] == "release 127.0.10.3 on eth7"
+
+
 async def test_a_primary_announces_itself_again_when_the_other_has_left(tmp_path: Path) -> None:
     side = Side(tmp_path, ON_INTERFACE)
     await side.service.follow("primary", 2)
     side.asked()
     await side.service.follow("primary", 2)
     assert side.asked() == []
-    side.clock.seconds += 2 * LINGER_SECONDS
+    side.clock.seconds += 2 * LINGER_ON_INTERFACE_SECONDS
     await side.service.follow("primary", 2)
     assert side.asked() == ["claim 127.0.10.3/32 on eth7"]
     await side.service.follow("primary", 2)

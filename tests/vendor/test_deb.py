@@ -10,7 +10,7 @@ from staffetta.lab.world import wait_until
 from staffetta.packages import Version
 from staffetta.vendor.deb import debian_version
 from vendor.machine import Machine, clean, overlaid
-from vendor.test_build import Built, copy_of_the_source, succeed
+from vendor.releases import Vendor
 
 UNIT = "staffetta-keeper.service"
 FACE = """
@@ -28,28 +28,12 @@ def test_what_comes_before_a_release_is_older_for_debian_too(ours: str, theirs: 
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+def built(tmp_path_factory: pytest.TempPathFactory) -> Vendor:
     """A vendor's Debian package with a base in it, and a bundle with a site."""
-    folder = tmp_path_factory.mktemp("d")
-    made = Built(folder, copy_of_the_source(folder / "source"))
-    keys = ("--repository", folder / "repository", "--keys", folder / "keys")
-    succeed("vendor", "init", *keys)
-    (folder / "eula.txt").write_text("Be kind.\n")
-    made.build("client", "1.0")
-    succeed("vendor", "publish", *keys, made.package("client-1.0"))
-    bundle = ("vendor", "bundle", "--repository", folder / "repository")
-    succeed(*bundle, "client/1.0", "--output", folder / "clients.bundle")
-    made.build("base", "1.0")
-    made.build("site", "1.0", "--client-bundle", folder / "clients.bundle", "--eula", folder / "eula.txt")
-    succeed("vendor", "publish", *keys, made.package("base-1.0"), made.package("site-1.0"))
-    succeed(*bundle, "base/1.0", "--output", folder / "base.bundle")
-    succeed(*bundle, "site/1.0", "--output", folder / "site.bundle")
-    succeed(
-        "vendor", "deb", "--version", "1.0", "--source", made.source, "--bundle", folder / "base.bundle",
-        "--root", folder / "repository/metadata/1.root.json", "--update-server", "http://192.0.2.1:8470",
-        "--maintainer", "A Vendor <vendor@example.com>", "--output", folder / "staffetta.deb",
-        "--cache", folder / "cache",
-    )  # fmt: skip
+    made = Vendor(tmp_path_factory.mktemp("d"))
+    made.release("1.0")
+    made.bundle("site/1.0")
+    made.make_deb("1.0", "http://192.0.2.1:8470")
     return made
 
 
@@ -60,10 +44,10 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("system", [overlaid, pytest.param(clean, marks=pytest.mark.soak)])
 def test_an_appliance_is_installed_serves_and_is_removed(
-    built: Built, system: Callable[[], AbstractContextManager[Machine]]
+    built: Vendor, system: Callable[[], AbstractContextManager[Machine]]
 ) -> None:
     with system() as machine:
-        machine.bring(built.folder / "staffetta.deb", "/root/staffetta.deb")
+        machine.bring(built.deb, "/root/staffetta.deb")
         machine.bring(built.folder / "site.bundle", "/root/site.bundle")
         _install(machine)
         said = machine.run("staffetta", "appliance", "init", "--name", "alpha", "--address", "127.0.0.1")

@@ -36,8 +36,13 @@ HANDS_OFF_SECONDS: Final = 60.0
 LINGER_SECONDS: Final = 15.0
 """So long a backup that still holds the address waits for the primary to take it; it points whoever comes there."""
 
-ANNOUNCE_SECONDS: Final = 2 * LINGER_SECONDS
-"""So often the holder tells the neighbours again that the address is here."""
+LINGER_ON_INTERFACE_SECONDS: Final = 3.0
+"""The same where both put it on an interface: who asks where it is meanwhile is answered by both, and may believe the
+backup. Leaving before the primary has it refuses nobody there: what gets no answer is sent again."""
+
+ANNOUNCE_SECONDS: Final = 10.0
+"""So often the holder tells the neighbours again that the address is here, and the first time as soon as a backup that
+lingered has left. One that had claimed it wrongly leaves them with nobody there until then."""
 
 PROBE_SECONDS: Final = 1.0
 PROBE_AGAIN_SECONDS: Final = 10.0
@@ -200,7 +205,7 @@ class SharedAddressService:
             if serves:
                 self._leave_at = None
                 await self._keep(place, role, held, promoted)
-            elif here and self._may_leave(memory):
+            elif here and self._may_leave(place, memory):
                 _log.info("leaving the shared address as %s", role, extra={"term": term})
                 await self._leave(place)
                 self._leave_at = None
@@ -210,17 +215,17 @@ class SharedAddressService:
         if not held and (promoted or await self._is_free(place)):
             _log.info("taking the shared address as %s", role)
             await self._act(place, SharedPhase.CLAIM)
-            self._announce_at = self._monotonic() + ANNOUNCE_SECONDS
+            self._announce_at = self._monotonic() + 2 * _linger(place)
         elif held and self._monotonic() >= self._announce_at:
             # Whoever claimed it wrongly meanwhile has told the neighbours so, and tells nobody when it lets go.
             await self._put(place)
             self._announce_at = self._monotonic() + ANNOUNCE_SECONDS
 
-    def _may_leave(self, memory: Memory) -> bool:
+    def _may_leave(self, place: Place, memory: Memory) -> bool:
         if not memory.enabled:
             return True
         if self._leave_at is None:
-            self._leave_at = self._monotonic() + LINGER_SECONDS
+            self._leave_at = self._monotonic() + _linger(place)
         return self._monotonic() >= self._leave_at
 
     async def _act(self, place: Place, phase: SharedPhase) -> None:
@@ -301,6 +306,10 @@ class MemoryFile:
         """Write it, if it is not what is there."""
         if memory != self.read():
             write_atomically(self._path, json.dumps({"enabled": memory.enabled, "term": memory.term}).encode())
+
+
+def _linger(place: Place) -> float:
+    return LINGER_SECONDS if place.interface is None else LINGER_ON_INTERFACE_SECONDS
 
 
 def is_here(address: str) -> bool:

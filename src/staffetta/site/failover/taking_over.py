@@ -21,6 +21,7 @@ from staffetta.site.failover.errors import FailoverError, PeerRefused, PeerUnrea
 from staffetta.site.failover.link import peer_of
 from staffetta.site.failover.models import Relationship
 from staffetta.site.failover.peer import HttpsPeer, Peer
+from staffetta.site.failover.reaching import Limits
 from staffetta.site.failover.rules import Alarm
 from staffetta.site.failover.sync.service import pull
 
@@ -30,6 +31,8 @@ FREEZE: Final = timedelta(seconds=30)
 """How long the peer's configuration is frozen for one last round; a round that takes longer is done again."""
 
 _LAST_ROUNDS: Final = 3
+_LIKELY_DEAD: Final = Limits(connect=1.5, silence=3.0, whole=5.0)
+"""Without a data-sync nobody waits long for the peer: a machine without power refuses nothing, it is only silent."""
 
 
 def become_primary(actor: str, *, with_sync: bool) -> None:
@@ -43,7 +46,7 @@ def become_primary(actor: str, *, with_sync: bool) -> None:
         raise WrongRole(_("This appliance is the primary already."))
     roles.begin_take_over(utc_now())
     try:
-        with peer_of(relationship) as other:
+        with peer_of(relationship, None if with_sync else _LIKELY_DEAD) as other:
             _take_over(other, relationship, actor, with_sync)
     except BaseException:
         roles.give_up_take_over()
