@@ -193,9 +193,25 @@ async def test_a_primary_announces_itself_again_when_the_other_has_left(tmp_path
     assert side.asked() == ["claim 127.0.10.3/32 on eth7"]
     await side.service.follow("primary", 2)
     assert side.asked() == []
-    side.clock.seconds += ANNOUNCE_SECONDS
+    for _ in range(10):
+        side.clock.seconds += ANNOUNCE_SECONDS
+        await side.service.follow("primary", 2)
+    assert 3 < len(side.asked()) < 10, "not for ever: who else holds it would lose it again and again"
     await side.again().follow("primary", 2)
-    assert side.asked() == ["claim 127.0.10.3/32 on eth7"], "and again and again, also by the next base"
+    assert side.asked() == [], "nor because base was started anew"
+
+
+async def test_a_primary_announces_itself_when_another_one_has_stepped_down(tmp_path: Path) -> None:
+    side = Side(tmp_path, ON_INTERFACE)
+    await side.service.follow("primary", 3)
+    side.clock.seconds += 600
+    side.asked()
+    await side.service.follow("primary", 3, "primary")
+    assert side.asked() == []
+    await side.service.follow("primary", 3, "backup")
+    side.clock.seconds += 2 * LINGER_ON_INTERFACE_SECONDS
+    await side.service.follow("primary", 3, "backup")
+    assert side.asked() == ["claim 127.0.10.3/32 on eth7"]
 
 
 async def test_a_primary_that_comes_back_takes_nothing_from_whoever_answers_there(tmp_path: Path) -> None:
@@ -208,7 +224,38 @@ async def test_a_primary_that_comes_back_takes_nothing_from_whoever_answers_ther
     for again in (side.again(), side.again()):
         await again.follow("primary", 2)
         assert await side.state() is RELEASED, "in the same term it may be an old primary"
-    await side.again().follow("primary", 3)
+    await side.again().follow("primary", 2, "backup")
+    assert await side.state() is HELD, "the other lingers, and says that it is the backup"
+    await side.service.enable(False)
+    await side.service.enable(True)
+    await side.again().follow("primary", 2)
+    assert await side.state() is HELD, "a person has said so"
+
+
+async def test_who_held_it_already_when_it_became_primary_takes_nothing_later(tmp_path: Path) -> None:
+    side = Side(tmp_path, DESCRIPTION)
+    await side.service.follow("alone", 1)
+    await side.service.follow("primary", 2)
+    await side.machine.unlisten("shared")  # keeper died
+    side.taken = True
+    await side.again().follow("primary", 2)
+    assert await side.state() is RELEASED
+
+
+async def test_what_keeper_could_not_do_is_still_due_for_the_next_base(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    side = Side(tmp_path, ON_INTERFACE, taken=True)
+
+    async def no_interface(*_: object) -> None:
+        raise Unavailable("There is no interface eth7.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(side.machine, "claim_address", no_interface)
+        with pytest.raises(Unavailable):
+            await side.service.follow("primary", 2)
+    await side.machine.unlisten("shared")
+    await side.again().follow("primary", 2)
     assert await side.state() is HELD
 
 

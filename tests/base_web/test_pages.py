@@ -121,6 +121,16 @@ def test_the_first_steps_end_when_the_site_has_a_password_of_its_own(pages: Clie
         assert "first-steps" not in text_of(pages.get("/appliance/"))
 
 
+@pytest.mark.req("S5")
+def test_under_a_name_that_is_not_the_appliances_it_says_which_are(pages: Client) -> None:
+    answer = pages.get("/appliance/", headers={"host": "another.example.com"})
+    assert answer.status_code == 400
+    names = re.search(r"Open it as one of: (.*?)\.\s*<", text_of(answer))
+    assert names is not None
+    listed = names[1].split(", ")
+    assert listed and len(listed) == len(set(listed)) and "another.example.com" not in names[1]
+
+
 @pytest.mark.req("U11")
 def test_basics_tells_the_role_in_a_pair_and_nothing_of_it_without_one(pages: Client, control: ControlServer) -> None:
     for role, said in ((None, ""), ("alone", ""), ("primary", "it serves everybody"), ("backup", "at the primary")):

@@ -9,6 +9,7 @@ from gateway.world import PASSWORD, VERSION, World, new_key, until_true
 from staffetta.site.accounts.models import Account
 from staffetta.site.data.database import in_database
 from staffetta.site.fleet import service as fleet
+from staffetta.site.gateway.settings import GatewaySettings
 from staffetta.wire import frames, messages, signed, tickets
 from staffetta.wire.errors import CloseCode
 from staffetta.wire.fields import to_base64url
@@ -58,6 +59,7 @@ async def test_a_hello_for_another_connection_is_not_proven(world: World) -> Non
 
 
 async def test_a_revoked_client_is_closed_and_stays_out(world: World) -> None:
+    assert GatewaySettings().recheck_seconds < 5, "what docs/threat-model.md says"
     await world.gateway()
     client, other = await world.enrolled(), await world.enrolled()
     end, unaffected = await world.online(client), await world.online(other)

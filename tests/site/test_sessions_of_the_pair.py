@@ -122,6 +122,9 @@ def test_what_the_site_has_seen_counts_more_than_what_an_end_says(told: int) -> 
     at = T0 + timedelta(seconds=9)
     gone = Before(False, T0, "of-the-other", "site-of-the-other", None)
     assert pause_before(gone, "mine", "site-mine", at, told) == 9000
+    much_later = T0 + timedelta(hours=2)
+    assert pause_before(gone, "mine", "site-mine", much_later, told) == told, "it was at the other one meanwhile"
+    assert pause_before(gone, "mine", "site-mine", much_later) == 7_200_000
     assert pause_before(Before(True, T0, "mine", "site-mine", T0), "mine", "site-mine", at, told) == 0
     assert pause_before(Before(True, T0, "died", "site-mine", T0), "mine", "site-mine", at, told) == 9000
 

@@ -152,6 +152,9 @@ def test_the_command_prints_each_check_and_leaves_with_the_class_of_the_error(pa
     assert "FAILED  not-the-shared-name:" in done.stderr
     assert "ok      key-set:" in done.stderr
     assert pair.a.command("establish", "--backup", "b:0", "--reverse", pair.a.at, "--yes").returncode == 2
+    unasked = pair.a.command("establish", "--backup", pair.b.at, "--reverse", pair.a.at, typed="n\n")
+    assert unasked.returncode == 1 and f"replaces that of {pair.b.at}" in unasked.stdout + unasked.stderr
+    assert pair.a.role()[0] == "alone"
     assert pair.a.command("break", "--yes").returncode == 4
     assert pair.a.command("become-primary", "--yes").returncode == 4
     weak = pair.a.command("key", "--file", "-", typed="password")

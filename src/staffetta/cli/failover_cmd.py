@@ -1,6 +1,7 @@
 """`staffetta failover`: the pair of appliances, from the terminal of one of them. Asks and prints only."""
 
 import json
+from functools import partial
 from typing import Any
 
 import click
@@ -56,7 +57,8 @@ def status_command(service: Any, actor: str, as_json: bool) -> None:
     if sync.error:
         click.echo(f"  {sync.error}")
     if picture.two_certificates:
-        click.echo("Note: each appliance shows a self-signed certificate of its own for the site; install one on both.")
+        click.echo("Note: each appliance shows a certificate of its own for the site, this one's is self-signed;")
+        click.echo("  browsers stop at the other one after a move: install one certificate on both.")
     for alarm in picture.alarms:
         click.echo(f"Warning: {alarm.sentence}")
 
@@ -83,14 +85,12 @@ def key_command(service: Any, actor: str, generate: bool, file: Any, show: bool)
 @click.option("--backup", required=True, metavar="HOST:PORT", help="Where the new backup's own address and port is.")
 @click.option("--reverse", required=True, metavar="HOST:PORT", help="Where the new backup reaches this appliance.")
 @yes_option
-@on_site
-def establish_command(service: Any, actor: str, backup: str, reverse: str, yes: bool) -> None:
+@partial(on_site, asks="This appliance's configuration replaces that of {backup}. Go on?")
+def establish_command(service: Any, actor: str, backup: str, reverse: str) -> None:
     """Make this appliance the primary of a new relationship, after every check has held on both.
 
     The configuration of this appliance replaces what was configured on a new backup.
     """
-    if not yes:
-        click.confirm(f"This appliance's configuration replaces that of {backup}. Go on?", abort=True)
     from staffetta.site.failover.errors import NotEstablished
     from staffetta.wire.pair import parse_endpoint
 

@@ -40,7 +40,7 @@ def hand_on(folder: Path, *, without: Sequence[str] = (), extra: Sequence[str] =
     """
     paths = AppliancePaths(folder.absolute())
     release = paths.releases("site") / "current"
-    if _HANDED_ON in os.environ or not release.exists():
+    if is_handed_on() or not release.exists():
         return False
     paths, user = site_in(folder)
     ctx = click.get_current_context()
@@ -58,6 +58,11 @@ def hand_on(folder: Path, *, without: Sequence[str] = (), extra: Sequence[str] =
     if status != 0:
         sys.exit(status if status > 0 else 128 - status)
     return True
+
+
+def is_handed_on() -> bool:
+    """Whether another release's command has handed its work to this process, and has asked what is to be asked."""
+    return _HANDED_ON in os.environ
 
 
 class _PassedOn:

@@ -54,6 +54,7 @@ class Facts:
     database_bytes: int | None = None  # what a copy of its database takes on the appliance's disk
     role: str | None = None  # what the site's appliance is in a failover pair: alone, primary or backup
     role_term: int | None = None
+    peer_role: str | None = None  # that of the other appliance, while it is heard
     first_password: bool | None = None  # whether the site's first account still has the password that the guide prints
 
 

@@ -54,7 +54,7 @@ def face_settings(face: str, secret_key: str, hosts: Sequence[str]) -> dict[str,
     return {
         "DEBUG": False,
         "SECRET_KEY": secret_key,
-        "ALLOWED_HOSTS": list(hosts),
+        "ALLOWED_HOSTS": list(dict.fromkeys(hosts)),
         "MIDDLEWARE": list(MIDDLEWARE),
         "TEMPLATES": [
             {

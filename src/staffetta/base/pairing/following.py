@@ -47,7 +47,7 @@ class Following:
         """Ask the site once, and follow. Raises what keeper or a damaged file answers."""
         facts = await self._status.site_facts()
         if facts is not None:
-            await self._shared.follow(*role_of(facts))
+            await self._shared.follow(*role_of(facts), facts.peer_role or "")
 
     async def _run(self) -> None:
         while True:

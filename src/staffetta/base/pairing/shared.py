@@ -13,7 +13,7 @@ import json
 import socket
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -41,8 +41,12 @@ LINGER_ON_INTERFACE_SECONDS: Final = 3.0
 backup. Leaving before the primary has it refuses nobody there: what gets no answer is sent again."""
 
 ANNOUNCE_SECONDS: Final = 10.0
-"""So often the holder tells the neighbours again that the address is here, and the first time as soon as a backup that
-lingered has left. One that had claimed it wrongly leaves them with nobody there until then."""
+"""So often the holder tells the neighbours again that the address is here, the first time as soon as a backup that
+lingered has left."""
+
+ANNOUNCE_FOR_SECONDS: Final = 60.0
+"""So long it does, after it took the address or the other appliance became the backup. Not for ever: two that hold it
+because they do not hear each other would take it from each other again and again."""
 
 PROBE_SECONDS: Final = 1.0
 PROBE_AGAIN_SECONDS: Final = 10.0
@@ -72,10 +76,12 @@ class SocketKeeper(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What is kept of the shared address."""
+    """What is kept of the shared address. ``due``: this appliance became primary with this term, or was enabled by a
+    person, and has not taken the address yet."""
 
     enabled: bool = True
     term: int = 0
+    due: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +135,8 @@ class SharedAddressService:
         self._acting = asyncio.Lock()
         self._hands_off_until = self._probe_again_at = float("-inf")
         self._leave_at: float | None = None
-        self._announce_at = float("-inf")
+        self._announce_at = self._announce_until = float("-inf")
+        self._peer = ""
 
     @property
     def exists(self) -> bool:
@@ -159,7 +166,7 @@ class SharedAddressService:
         """Tick or untick *Enabled*, durably. Unticked, it is let go of at once; ticked, it follows the role again."""
         place = self._required()
         async with self._acting:
-            self._file.write(replace(self._file.read(), enabled=enabled))
+            self._file.write(replace(self._file.read(), enabled=enabled, due=enabled))
             self._hands_off_until = self._probe_again_at = float("-inf")
             if not enabled:
                 await self._leave(place)
@@ -180,46 +187,60 @@ class SharedAddressService:
                     "The shared address is not enabled on this appliance. Tick it on /appliance > Networking > IP "
                     "configuration, or run `staffetta appliance shared-address enable`."
                 )
-            self._file.write(replace(memory, term=term))
+            self._file.write(replace(memory, term=term, due=False))
             self._hands_off_until = self._monotonic() + HANDS_OFF_SECONDS
             await self._act(place, phase)
             _log.info("shared address: %s", phase.value, extra={"term": term})
         return await self.read()
 
-    async def follow(self, role: str, term: int) -> None:
+    async def follow(self, role: str, term: int, peer: str = "") -> None:
         """Hold the address if this appliance serves in this role, and let go of it if it does not.
 
-        One that is alone takes it only if nobody answers there: it may be the future backup of whoever does. So does a
-        primary of a term that is not new here: it comes back, and another may have been promoted meanwhile. One that
-        has become the backup lingers, and the new primary announces itself once more after that: so no connection is
-        refused even where no pair job asks for the phases.
+        ``peer`` is the role of the other appliance while that is heard, else empty. Whoever has just become primary, or
+        hears that the other is the backup, takes the address. Others take it only if nobody answers there: one that is
+        alone may be the future backup of whoever does, and a primary that was one before this start may have been
+        replaced meanwhile. One that has become the backup lingers, and the new primary announces itself after that.
         """
         place = self._required()
         async with self._acting:
             if self._monotonic() < self._hands_off_until:
                 return
-            memory = self._file.read()
-            promoted = role == "primary" and term > memory.term
+            memory = self._remembered(role, term)
+            if (self._peer, peer) == ("primary", "backup"):
+                self._announce_from(place)  # it may have told the neighbours that the address is there
+            self._peer = peer
             held, serves = await self._is_held(), memory.enabled and role in ("alone", "primary")
             here = held or (place.interface is not None and is_here(place.address))
             if serves:
                 self._leave_at = None
-                await self._keep(place, role, held, promoted)
+                await self._keep(place, role, held, sure=memory.due or (role == "primary" and peer == "backup"))
+                if memory.due:
+                    self._file.write(replace(memory, due=not await self._is_held()))
             elif here and self._may_leave(place, memory):
                 _log.info("leaving the shared address as %s", role, extra={"term": term})
                 await self._leave(place)
                 self._leave_at = None
-            self._file.write(replace(memory, term=term))
 
-    async def _keep(self, place: Place, role: str, held: bool, promoted: bool) -> None:
-        if not held and (promoted or await self._is_free(place)):
+    def _remembered(self, role: str, term: int) -> Memory:
+        """What is known now, written down before anything is done about it."""
+        memory = self._file.read()
+        due = role == "primary" and (memory.due or term > memory.term)
+        memory = replace(memory, term=term, due=due)
+        self._file.write(memory)
+        return memory
+
+    async def _keep(self, place: Place, role: str, held: bool, sure: bool) -> None:
+        if not held and (sure or await self._is_free(place)):
             _log.info("taking the shared address as %s", role)
             await self._act(place, SharedPhase.CLAIM)
-            self._announce_at = self._monotonic() + 2 * _linger(place)
-        elif held and self._monotonic() >= self._announce_at:
-            # Whoever claimed it wrongly meanwhile has told the neighbours so, and tells nobody when it lets go.
+            self._announce_from(place)
+        elif held and self._announce_at <= self._monotonic() < self._announce_until:
             await self._put(place)
             self._announce_at = self._monotonic() + ANNOUNCE_SECONDS
+
+    def _announce_from(self, place: Place) -> None:
+        self._announce_at = self._monotonic() + 2 * _linger(place)
+        self._announce_until = self._announce_at + ANNOUNCE_FOR_SECONDS
 
     def _may_leave(self, place: Place, memory: Memory) -> bool:
         if not memory.enabled:
@@ -269,6 +290,9 @@ class SharedAddressService:
     async def _is_free(self, place: Place) -> bool:
         if self._monotonic() < self._probe_again_at:
             return False
+        if place.interface is not None and is_here(place.address):
+            # Left by a keeper that died: this machine would ask itself.
+            await self._keeper.release_address(place.interface, place.address)
         if not await self._taken(place):
             return True
         _log.info("the shared address is left to the other appliance that answers there")
@@ -291,10 +315,10 @@ class MemoryFile:
         """What was written last; enabled, at term 0, if nothing was."""
         try:
             fields: Any = json.loads(self._path.read_bytes())
-            enabled, term = fields["enabled"], fields["term"]
-            if not isinstance(enabled, bool) or not isinstance(term, int):
+            enabled, term, due = fields["enabled"], fields["term"], fields.get("due", False)
+            if not isinstance(enabled, bool) or not isinstance(term, int) or not isinstance(due, bool):
                 raise TypeError
-            return Memory(enabled, term)
+            return Memory(enabled, term, due)
         except FileNotFoundError:
             return Memory()
         except (ValueError, KeyError, TypeError):
@@ -305,7 +329,7 @@ class MemoryFile:
     def write(self, memory: Memory) -> None:
         """Write it, if it is not what is there."""
         if memory != self.read():
-            write_atomically(self._path, json.dumps({"enabled": memory.enabled, "term": memory.term}).encode())
+            write_atomically(self._path, json.dumps(asdict(memory)).encode())
 
 
 def _linger(place: Place) -> float:

@@ -386,9 +386,9 @@ def judge_start(own: Held, looked_at: datetime | None, seen: Seen, waited: timed
 def suspended(finding: Finding) -> Finding:
     """What is left of a finding while a pair job decides about the roles (F7): no taking back, no undoing, no alarm.
 
-    Following a higher term stays: only a person can have brought that about, and two primaries are worse than a pause.
+    That the higher term wins stays: only a person can have brought it about, and two primaries are worse than a pause.
     """
-    if finding.verdict in (Verdict.STEP_DOWN, Verdict.FOLLOW):
+    if finding.verdict in (Verdict.STEP_DOWN, Verdict.FOLLOW, Verdict.OUTRANK):
         return Finding(finding.verdict)
     return Finding(Verdict.STAY)
 

@@ -57,6 +57,8 @@ def _take_over(other: HttpsPeer, relationship: Relationship, actor: str, with_sy
     try:
         said = other.get("picture")
     except (PeerUnreachable, PeerRefused) as error:
+        if with_sync and isinstance(error, PeerRefused):
+            raise
         if with_sync:
             raise PeerUnreachable(
                 f"{error.message} Nothing was changed. If it will not come back soon, become primary without a last "

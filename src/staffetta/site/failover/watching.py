@@ -40,12 +40,13 @@ class Watch:
             self._kept.close()
             return
         said, seen = self._ask(relationship)
-        finding = rules.judge(_held(relationship), _with_time(seen, relationship, now), now)
+        held = _held(relationship)
+        finding = rules.judge(held, _with_time(seen, relationship, now), now)
         if holds.suspended_by() is not None:
             finding = rules.suspended(finding)
         self._note(relationship, said, seen, finding, now)
         if finding.verdict is Verdict.OUTRANK:
-            self._outrank(relationship)
+            self._outrank(relationship, held.term)
         _follow(finding, seen)
 
     def close(self) -> None:
@@ -63,8 +64,9 @@ class Watch:
             _log.debug("the peer was not reached: %s", error.message)
             return None, Seen()
 
-    def _outrank(self, relationship: Relationship) -> None:
-        term = instance.role_term()
+    def _outrank(self, relationship: Relationship, term: int) -> None:
+        if (instance.role(), instance.role_term()) != (Role.PRIMARY, term):
+            return  # it has changed since
         _log.warning("the peer serves with a lower term: it is told to step down", extra={"term": term})
         try:
             self._kept.of(relationship).post("role", {"verb": "step-down", "term": term})

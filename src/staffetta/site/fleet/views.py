@@ -29,11 +29,11 @@ RESTING: Final = 30
 _late_progress: Final = updates.LateProgress()
 _PLACE: Final = "/var/lib/staffetta-jump-client"
 INSTALL: Final = f"staffetta jump-client install --state {_PLACE} --token -"
+"""The token is read from input: a command line is seen by everyone on the computer and kept by its shell."""
 RUN: Final = (
     f"staffetta jump-client unit --state {_PLACE} > /etc/systemd/system/staffetta-jump-client.service"
     " && systemctl enable --now staffetta-jump-client"
 )
-"""The token is read from input: a command line is seen by everyone on the computer and kept by its shell."""
 
 
 @signed_in

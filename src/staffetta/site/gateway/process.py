@@ -321,6 +321,7 @@ class Gateway:
             database_bytes=copy,
             role=self._signer.standing.role,
             role_term=self._signer.standing.role_term,
+            peer_role=self._signer.standing.peer_role,
             first_password=await in_database(first_password_stands, Account),
         )
 

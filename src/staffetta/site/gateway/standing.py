@@ -5,14 +5,18 @@ One frozen value, read anew whenever the role may have changed. An appliance tha
 
 import re
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 
+from staffetta.kernel.clock import utc_now
 from staffetta.site.data import identity
 from staffetta.site.data.models import SiteInstance
 from staffetta.site.data.roles import Role
 from staffetta.site.failover.models import Relationship
 
 _LEAF: Final = re.compile(r"[0-9a-f]{64}")
+_HEARD: Final = timedelta(seconds=10)
+"""When the other appliance was heard is written down every five seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +28,8 @@ class Pair:
     peer_leaf: str
     peer_role: str
     peer_term: int
+    peer_heard: bool = False
+    """Whether what is known of the other one is of the last seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +71,11 @@ class Standing:
         return None if self.pair is None else self.pair.peer
 
     @property
+    def peer_role(self) -> str | None:
+        """What the other appliance is, while it is heard."""
+        return self.pair.peer_role if self.pair is not None and self.pair.peer_heard else None
+
+    @property
     def pointer(self) -> tuple[str, ...]:
         """All addresses with the other appliance's own before every other."""
         first = () if self.elsewhere is None else (self.elsewhere,)
@@ -98,6 +109,7 @@ def _pair(row: Relationship) -> Pair:
         row.peer_leaf,
         row.peer_role,
         row.peer_term,
+        row.seen_at is not None and utc_now() - row.seen_at < _HEARD,
     )
 
 

@@ -105,6 +105,8 @@ IDS: Final = "failover.upgrade-"
 """How the acts begin whose subject is an id that stands nowhere else on the pages."""
 DETAILS_OF_PROGRAMS: Final = frozenset({"client", "job", "job_term", "peer"})
 """What is told for programs: ids of what has a name or an address, which is told too."""
+NOT_REACHED: Final = "not reached"
+"""In the place of the peer's id."""
 NAMES_TYPED: Final = frozenset({"user.sign-in-failed"})
 """The acts whose actor is what anybody typed as a name."""
 
@@ -138,13 +140,15 @@ class Entry:
         return tuple(
             (str(DETAILS.get(name, name)), _in_words(name, value))
             for name, value in self.detail.items()
-            if name not in DETAILS_OF_PROGRAMS
+            if name not in DETAILS_OF_PROGRAMS or value == NOT_REACHED
         )
 
 
 def _in_words(name: str, value: object) -> str:
     if isinstance(value, bool):
         return gettext("yes") if value else gettext("no")
+    if value == NOT_REACHED:
+        return gettext("not reached")
     if name == "allowed":
         labels: dict[str, Promise] = {right.value: label for right, label in LABELS.items()}
         return ", ".join(str(labels.get(code, code)) for code in str(value).split(", "))

@@ -10,6 +10,7 @@ before it lets go of the old one, which is no pause here.
 - The other appliance of a pair held it: whether that lives is not known here. What the end itself says counts then
   (``away_ms`` of its attach): 0 if it still held that connection, else the time since its last sign of life. An end of
   an older release says nothing; then the pause is not known.
+- It was seen to go longer ago than any end dials: it was at the other appliance, and what it says counts too.
 - Another process of the same generation held it: that process died without a word, at the earliest at its last beat.
   The pause told is the longest it can have been.
 """
@@ -19,6 +20,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
+ENDS_GIVE_UP_AFTER: Final = timedelta(minutes=6)
+"""The ends dial for five minutes; a session in which neither has come back by then is over."""
 MOST_BELIEVED_MS: Final = 24 * 60 * 60 * 1000
 """What an end says beyond a day is not believed: it gives up after minutes."""
 
@@ -60,12 +63,13 @@ def pause_before(
 ) -> int | None:
     """Return the pause in milliseconds, or None at a first attach and when nothing is known.
 
-    ``told`` is what the end says of it, which counts where the site has seen nothing; a first attach says None.
+    ``told`` is what the end says of it, which counts where the site has seen nothing, or saw it go so long ago that it
+    was at the other appliance meanwhile; a first attach says None.
     """
     seen = _seen(before, holder, generation, at)
-    if seen is not None:
+    if told is None or not 0 <= told <= MOST_BELIEVED_MS:
         return seen
-    return told if told is not None and 0 <= told <= MOST_BELIEVED_MS else None
+    return told if seen is None or seen > _milliseconds(ENDS_GIVE_UP_AFTER) else seen
 
 
 def _seen(before: Before | None, holder: str, generation: str, at: datetime) -> int | None:

@@ -6,7 +6,7 @@ probe's session leaves no record: it is outside reports, sync and licences.
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,14 +27,12 @@ from staffetta.site.fleet.errors import ClientRevoked, ClientUnknown
 from staffetta.site.fleet.models import GatewayProcess, JumpClient
 from staffetta.site.support.errors import BadAttach, Fenced, SessionOver, SessionRefused, SessionUnknown
 from staffetta.site.support.models import AttachedEnd, LiveSession, SessionReport, SessionSegment, SessionTransfer
-from staffetta.site.support.pauses import Before, pause_before
+from staffetta.site.support.pauses import ENDS_GIVE_UP_AFTER, Before, pause_before
 from staffetta.site.support.reports import ATTACHED, DETACHED, ENDED, OPENED, SEGMENT, TAKEN_UP, TRANSFERRED
 from staffetta.wire import messages, notes
 
 ENDS: Final = frozenset({"console", "jump-client"})
 MOST_COUNTER: Final = 2**63 - 1
-ENDS_GIVE_UP_AFTER: Final = timedelta(minutes=6)
-"""The ends dial for five minutes; a session in which neither has come back by then is over."""
 SILENT: Final = "silent"
 
 
