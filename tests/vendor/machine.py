@@ -19,6 +19,7 @@ from pathlib import Path
 
 from staffetta.kernel.errors import Unavailable
 from staffetta.lab.world import wait_until
+from vendor import own_cgroup
 
 _ESSENTIAL = "systemd-sysv,dbus,ca-certificates"
 INTERFACE = "host0"
@@ -62,6 +63,7 @@ class Machine:
         self.plug = plug
         self._container: subprocess.Popen[bytes] | None = None
         self._leader = ""
+        self._groups: list[Path] = []
 
     def try_run(
         self, *command: str | Path, seconds: float = 300, given: str = ""
@@ -96,14 +98,15 @@ class Machine:
             units = (_NETWORK_UNIT, *units)
             network = self._plugged(self.plug)
         with self.log.open("ab") as log:
+            self._groups = own_cgroup.make(self.root.parent.name)
+            command: list[str | Path] = [
+                *("systemd-nspawn", "--quiet", "--register=no", "--keep-unit", *network, "--console=pipe"),
+                *("--directory", self.root, "--boot", "--", "systemd.unit=basic.target"),
+                *(f"systemd.wants={unit}" for unit in units),
+            ]
             self._container = subprocess.Popen(
-                [
-                    "systemd-nspawn", "--quiet", "--register=no", "--keep-unit", *network, "--console=pipe",
-                    "--directory", self.root, "--boot", "--", "systemd.unit=basic.target",
-                    *(f"systemd.wants={unit}" for unit in units),
-                ],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-            )  # fmt: skip
+                own_cgroup.within(self._groups, command), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
         self._leader = wait_until("the container's first process", self._first_process, 60)
         try:
             wait_until("systemd", lambda: self.active("basic.target"), 120)
@@ -173,7 +176,11 @@ class Machine:
         assert self._container is not None
         os.kill(int(self._leader), signal.SIGKILL)
         self._container.wait(60)
+        self._is_off()
+
+    def _is_off(self) -> None:
         self._container, self._leader = None, ""
+        own_cgroup.remove(self._groups)
 
     def end(self) -> None:
         """Switch it off."""
@@ -185,7 +192,7 @@ class Machine:
         except subprocess.TimeoutExpired:
             self._container.kill()
             self._container.wait(20)
-        self._container, self._leader = None, ""
+        self._is_off()
 
 
 def neighbour(shown: str) -> str:
