@@ -20,7 +20,7 @@ from staffetta.site.data import blobs
 from staffetta.site.data.models import Blob
 from staffetta.site.management import files
 from staffetta.site.management.errors import BadUpload
-from staffetta.site.management.models import StoredFile
+from staffetta.site.management.models import AuditEntry, StoredFile
 from staffetta.site.worker.jobs import jobs
 from staffetta.site.worker.settings import WorkerSettings
 
@@ -164,6 +164,9 @@ def test_what_was_done_is_in_the_audit_log(browser: Callable[..., Client], keepe
     keeper.post(f"/login/files/{StoredFile.objects.get().pk}/delete")
     page = browser(admin).get("/login/audit-log").text
     assert "stored the file notes.txt" in page and "deleted the file notes.txt" in page
+    assert "on another appliance" not in page
+    AuditEntry.objects.filter(action="file.deleted").update(origin="theotherone")
+    assert browser(admin).get("/login/audit-log").text.count("on another appliance") == 1
     assert "Nothing matches" in browser(admin).get("/login/audit-log?search=zzz").text
 
 

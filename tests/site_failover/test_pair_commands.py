@@ -391,7 +391,7 @@ def test_answers_tell_commands_and_facts_as_json(job: PairJobRecord) -> None:
 def test_suspended_roles_follow_a_higher_term_and_do_nothing_else() -> None:
     for verdict in rules.Verdict:
         left = rules.suspended(rules.Finding(verdict, (rules.Alarm.SILENT,)))
-        follows = verdict in (rules.Verdict.STEP_DOWN, rules.Verdict.FOLLOW)
+        follows = verdict in (rules.Verdict.STEP_DOWN, rules.Verdict.FOLLOW, rules.Verdict.OUTRANK)
         assert left == rules.Finding(verdict if follows else rules.Verdict.STAY)
 
 

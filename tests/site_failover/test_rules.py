@@ -185,17 +185,6 @@ def test_of_two_primaries_with_different_terms_exactly_one_steps_down(own_term: 
     assert (down, told, alarmed) == ((0, 0, 2) if own_term == peer_term else (1, 1, 0))
 
 
-@pytest.mark.req("F7", "F11")
-def test_while_a_pair_job_decides_the_higher_term_still_wins_and_nothing_else_happens() -> None:
-    for seen, verdict in (
-        (Seen(Role.PRIMARY, 6), Verdict.STEP_DOWN),
-        (Seen(Role.PRIMARY, 4), Verdict.OUTRANK),
-        (Seen(Role.PRIMARY, 5), Verdict.STAY),
-        (Seen(), Verdict.STAY),
-    ):
-        assert rules.suspended(rules.judge(held(Role.PRIMARY), seen, NOW)) == Finding(verdict)
-
-
 @pytest.mark.req("F11")
 @pytest.mark.parametrize(
     ("role", "looked_ago", "seen", "waited", "finding"),

@@ -11,6 +11,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from staffetta.site.accounts.permissions import LABELS
+from staffetta.site.data import identity
 from staffetta.site.data.audit import AUDIT
 from staffetta.site.data.models import Record
 from staffetta.site.data.projections import Projection, register
@@ -113,7 +114,10 @@ NAMES_TYPED: Final = frozenset({"user.sign-in-failed"})
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A line of the audit log; ``words`` is the act in words, or its code when a newer version wrote it."""
+    """A line of the audit log; ``words`` is the act in words, or its code when a newer version wrote it.
+
+    ``elsewhere``: another appliance wrote it, as a rule the other one of the pair.
+    """
 
     at: datetime
     actor: str
@@ -121,6 +125,7 @@ class Entry:
     words: str | Promise
     subject: str
     detail: Mapping[str, Any]
+    elsewhere: bool = False
 
     @property
     def who(self) -> str:
@@ -163,8 +168,18 @@ def connect() -> None:
 def entries(search: str = "", *, offset: int = 0, limit: int = 100) -> tuple[Entry, ...]:
     """Return entries, newest first; ``search`` matches part of actor, act or subject."""
     rows = _matching(search).order_by("-at", "-origin", "-incarnation", "-sequence")[offset : offset + limit]
+    here = identity.origin()
     return tuple(
-        Entry(row.at, row.actor, row.action, WORDS.get(row.action, row.action), row.subject, row.detail) for row in rows
+        Entry(
+            at=row.at,
+            actor=row.actor,
+            action=row.action,
+            words=WORDS.get(row.action, row.action),
+            subject=row.subject,
+            detail=row.detail,
+            elsewhere=row.origin != here,
+        )
+        for row in rows
     )
 
 
