@@ -254,9 +254,14 @@ async def test_what_keeper_could_not_do_is_still_due_for_the_next_base(
         patched.setattr(side.machine, "claim_address", no_interface)
         with pytest.raises(Unavailable):
             await side.service.follow("primary", 2)
-    await side.machine.unlisten("shared")
+    side.asked()
+    with monkeypatch.context() as patched:
+        patched.setattr(shared_module, "is_here", lambda _: False)
+        await side.again().follow("primary", 2)
+    assert "claim 127.0.10.3/32 on eth7" in side.asked()
+    await side.machine.unlisten("shared")  # keeper died
     await side.again().follow("primary", 2)
-    assert await side.state() is HELD
+    assert await side.state() is RELEASED, "it is due once"
 
 
 async def test_an_address_left_on_an_interface_by_a_keeper_that_died_is_taken_off(

@@ -206,14 +206,15 @@ class SharedAddressService:
             if self._monotonic() < self._hands_off_until:
                 return
             memory = self._remembered(role, term)
-            if (self._peer, peer) == ("primary", "backup"):
-                self._announce_from(place)  # it may have told the neighbours that the address is there
+            if peer == "backup" != self._peer:
+                self._announce_from(place)  # it may have served, and told the neighbours that the address is there
             self._peer = peer
             held, serves = await self._is_held(), memory.enabled and role in ("alone", "primary")
             here = held or (place.interface is not None and is_here(place.address))
             if serves:
                 self._leave_at = None
-                await self._keep(place, role, held, sure=memory.due or (role == "primary" and peer == "backup"))
+                whole = held and (place.interface is None or is_here(place.address))
+                await self._keep(place, role, whole, sure=memory.due or (role == "primary" and peer == "backup"))
                 if memory.due:
                     self._file.write(replace(memory, due=not await self._is_held()))
             elif here and self._may_leave(place, memory):
