@@ -54,7 +54,7 @@ def status_command(appliance: ApplianceControl, as_json: bool) -> None:
     click.echo(f"Time: {status.time:%Y-%m-%d %H:%M:%S} UTC")
     if status.clock_problem:
         click.echo(status.clock_problem)
-    if status.role in ("primary", "backup"):
+    if status.in_pair:
         click.echo(f"Role in the pair: {status.role}")
     if status.sessions_live is not None:
         click.echo(f"Live sessions: {status.sessions_live}; Jump Clients online: {status.clients_online or 0}")

@@ -114,6 +114,11 @@ class ApplianceStatus:
     own_site_url: str | None = None
     role: str | None = None
 
+    @property
+    def in_pair(self) -> bool:
+        """Whether it is one of a failover pair, as far as the site says."""
+        return self.role in ("primary", "backup")
+
 
 @dataclass(frozen=True, slots=True)
 class Offer:

@@ -216,7 +216,7 @@ class SharedAddressService:
                 whole = held and (place.interface is None or is_here(place.address))
                 await self._keep(place, role, whole, sure=memory.due or (role == "primary" and peer == "backup"))
                 if memory.due:
-                    self._file.write(replace(memory, due=not await self._is_held()))
+                    self._file.write(replace(memory, due=False))
             elif here and self._may_leave(place, memory):
                 _log.info("leaving the shared address as %s", role, extra={"term": term})
                 await self._leave(place)
