@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -31,6 +30,7 @@ from staffetta.control.paths import AppliancePaths
 from staffetta.control.site_door import SiteDoor
 from staffetta.kernel.clock import utc_now
 from staffetta.kernel.errors import Unavailable
+from staffetta.lab.ports import free_port
 from staffetta.packages import Kind
 from staffetta.vendor.server import ServerOrder, make_server
 from vendor.publisher import Publisher
@@ -49,12 +49,6 @@ def wait_until(condition: Callable[[], object], seconds: float, what: str) -> ob
         if time.monotonic() > deadline:
             raise AssertionError(f"{what} did not happen within {seconds} s (last: {value!r})")
         time.sleep(0.05)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class LiveBase:

@@ -37,17 +37,12 @@ from staffetta.control.paths import AppliancePaths, read_description
 from staffetta.front.certificates import make_self_signed
 from staffetta.kernel.clock import utc_now
 from staffetta.kernel.journal import Journal
+from staffetta.lab.ports import free_port
 from staffetta.packages import Kind, Version
 from vendor.publisher import Publisher
 
 pytestmark = pytest.mark.req("U18")
 AS_ROOT = os.geteuid() == 0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def appliance_in(folder: Path, publisher: Publisher) -> AppliancePaths:

@@ -19,8 +19,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from staffetta.kernel.clock import utc_now
+from staffetta.lab.ports import free_port
 
-from .test_base_live import LiveBase, free_port, live, publisher, wait_until
+from .test_base_live import LiveBase, live, publisher, wait_until
 
 __all__ = ["live", "publisher"]
 pytestmark = [pytest.mark.live, pytest.mark.timeout(240), pytest.mark.req("U11")]

@@ -18,11 +18,12 @@ from staffetta.control.local import ApplianceRefused
 from staffetta.control.site_door import SharedPhase, SharedState, SiteDoor
 from staffetta.kernel.clock import utc_now
 from staffetta.kernel.errors import Unavailable
+from staffetta.lab.ports import free_port
 from staffetta.packages import Kind
 from vendor.publisher import Publisher
 
 from .base_packages import SOURCE, runnable_package
-from .test_base_live import LiveBase, free_port, wait_until
+from .test_base_live import LiveBase, wait_until
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(240)]
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import socket
 import time
 from itertools import pairwise
 
@@ -15,6 +14,7 @@ from staffetta.clients.jump_client.waking import WakeListener
 from staffetta.clients.runtime.link import Link
 from staffetta.clients.runtime.network import Network
 from staffetta.clients.runtime.presence import Presence
+from staffetta.lab.ports import free_port
 from staffetta.wire import tickets
 from staffetta.wire.addresses import AddressBook
 from staffetta.wire.identity import SigningKey
@@ -26,8 +26,7 @@ KEY = SigningKey(bytes(32))
 async def test_a_site_that_is_not_reached_is_left_alone_for_longer_and_longer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attendance, "GIVE_UP_SECONDS", 0.2)
     monkeypatch.setattr(schedule, "FAILED_SECONDS", 0.4)
-    with socket.create_server(("127.0.0.1", 0)) as held:
-        nobody = f"127.0.0.1:{held.getsockname()[1]}"
+    nobody = f"127.0.0.1:{free_port()}"
     stays: list[float] = []
     async with Network(AddressBook(KEY.public, (nobody,)), lambda _: None) as network:
 

@@ -8,17 +8,13 @@ import pytest
 
 from staffetta.clients.jump_client import waking as listening
 from staffetta.clients.jump_client.waking import WakeListener
+from staffetta.lab.ports import free_port
 from staffetta.wire import waking
 from staffetta.wire.identity import SigningKey
 
 pytestmark = pytest.mark.req("C4")
 SITE, STRANGER = SigningKey(bytes(32)), SigningKey(bytes(range(32)))
 CLIENT = "client-1"
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as held:
-        return int(held.getsockname()[1])
 
 
 class Sleeper:

@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import sys
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Callable
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from gateway.world import PASSWORD, World, until, until_true
+from staffetta.lab.ports import free_port
 from staffetta.site.data.database import in_database
 from staffetta.site.fleet import check_ins
 from staffetta.site.fleet import service as fleet
@@ -24,11 +24,6 @@ from staffetta.wire.fields import to_base64url
 pytestmark = [pytest.mark.live, pytest.mark.timeout(180), pytest.mark.req("C4")]
 STAFFETTA = (sys.executable, "-c", "from staffetta.cli.main import main; main()")
 HELLO = b"echo he''llo\nexit\n"
-
-
-def free_port() -> int:
-    with socket.create_server(("", 0)) as held:
-        return int(held.getsockname()[1])
 
 
 class Computer:

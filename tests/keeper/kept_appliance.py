@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import staffetta
+from staffetta.lab.ports import free_port
 
 HERE = Path(__file__).parent
 SOURCE = Path(staffetta.__file__).parents[1]
@@ -39,12 +40,6 @@ def wait_until(condition, seconds=20.0, what="it"):
         if time.monotonic() > deadline:
             raise AssertionError(f"{what} did not happen within {seconds} s (last: {value!r})")
         time.sleep(0.02)
-
-
-def free_port(address="127.0.0.1") -> int:
-    with socket.socket() as probe:
-        probe.bind((address, 0))
-        return probe.getsockname()[1]
 
 
 class KeptAppliance:

@@ -15,10 +15,11 @@ from kept_appliance import (
     SITE_ID,
     KeptAppliance,
     alive,
-    free_port,
     read_answer,
     wait_until,
 )
+
+from staffetta.lab.ports import free_port
 
 pytestmark = pytest.mark.live
 

@@ -4,11 +4,11 @@ import socket
 from pathlib import Path
 
 import pytest
-from kept_appliance import free_port
 
 from staffetta.keeper import Refusal
 from staffetta.keeper.config import SocketSpec
 from staffetta.keeper.sockets import PER_PROCESS, ListeningSockets
+from staffetta.lab.ports import free_port
 
 
 def spec(name: str = "site", port: int | None = None, **more: object) -> SocketSpec:

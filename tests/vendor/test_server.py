@@ -1,7 +1,6 @@
 """The update server's doors: what it hands out, to whom, how fast, and what it refuses (U3, U14, V3)."""
 
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from tuf.api.metadata import Metadata
 
 from releases.served import served
 from staffetta.kernel.clock import utc_now
+from staffetta.lab.ports import free_port
 from staffetta.packages import Installed, Kind, Version
 from staffetta.packages.offers import sign_request
 from staffetta.vendor.server import ServerOrder, make_server
@@ -113,9 +113,7 @@ def test_a_limited_download_takes_its_time(publisher: Publisher) -> None:
 
 @pytest.mark.live
 def test_the_command_serves_until_it_is_told_to_end(publisher: Publisher) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        listen = f"127.0.0.1:{probe.getsockname()[1]}"
+    listen = f"127.0.0.1:{free_port()}"
     code = "from staffetta.cli.main import main; main()"
     process = subprocess.Popen(
         [sys.executable, "-c", code, "vendor", "serve", "--repository", publisher.repository.folder,

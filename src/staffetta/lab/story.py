@@ -16,11 +16,12 @@ from staffetta.lab.appliance import Appliance
 from staffetta.lab.faults import LIST, Fault, Gate
 from staffetta.lab.measures import most_at_once
 from staffetta.lab.overlay import CAPABILITY, VISIBLE
+from staffetta.lab.ports import free_port
 from staffetta.lab.previous import commit_of, previous_tree
 from staffetta.lab.publisher import NEW, OLD, Published, Publisher
 from staffetta.lab.report import Report, StepTaken
 from staffetta.lab.site import PassiveHabits, RemoteComputer, SiteAdministrator, Technician
-from staffetta.lab.world import LabFailure, Program, World, free_port, wait_until
+from staffetta.lab.world import LabFailure, Program, World, wait_until
 
 CHECK_IN_SECONDS: Final = 20.0
 """How often the lab's passive Jump Clients check in; in the world it is every 24 hours."""

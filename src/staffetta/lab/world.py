@@ -51,12 +51,6 @@ def wait_until(what: str, check: Callable[[], Value | None], seconds: float = 60
         time.sleep(every)
 
 
-def free_port() -> int:
-    """Return a TCP port that nobody listens on just now, at any address of this machine."""
-    with socket.create_server(("", 0)) as held:
-        return int(held.getsockname()[1])
-
-
 @dataclass
 class Program:
     """One running process of the world, its output in a log file."""
