@@ -7,6 +7,7 @@ import json
 import shutil
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -104,7 +105,8 @@ class Crowd:
     def __init__(self, port: int) -> None:
         self.port = port
         self.tally = Tally()
-        self.answers: list[str] = []
+        self.answers: list[tuple[float, str]] = []
+        """When the connection was begun, and who answered."""
         self._over = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
 
@@ -119,13 +121,24 @@ class Crowd:
     async def _run(self) -> None:
         await asyncio.gather(*(self._loop() for _ in range(CLIENTS)))
 
+    def who_answers(self) -> set[str]:
+        """Return who answers connections that are begun from now on, twice as many as there are clients."""
+        now = time.monotonic()
+
+        def later() -> list[str]:
+            return [who for began, who in self.answers if began > now]
+
+        wait_until(lambda: len(later()) > 2 * CLIENTS, 60, "answers")
+        return set(later())
+
     async def _loop(self) -> None:
         context = untrusting()
         while not self._over.is_set():
             client = PlainClient(self.port, context, SHARED)
+            began = time.monotonic()
             try:
                 answer = await client.ask("GET", "/")
-                self.answers.append(answer.body.decode())
+                self.answers.append((began, answer.body.decode()))
             except (OSError, EOFError) as error:
                 self.tally.failures.append(repr(error))
             finally:
@@ -150,19 +163,13 @@ def test_twenty_moves_refuse_and_reset_nobody(pair: LivePair) -> None:
             with SiteDoor(giver.paths.site_door_socket) as gives, SiteDoor(taker.paths.site_door_socket) as takes:
                 gives.shared(SharedPhase.HOLD, term, "test")
                 takes.shared(SharedPhase.JOIN, term, "test")
-                before = len(crowd.answers)
-                wait_until(lambda seen=before: len(crowd.answers) > seen + 2 * CLIENTS, 20, "answers")
-                assert set(crowd.answers[before + CLIENTS :]) == {f"{own(giver)}:{pair.port}"}, (
-                    "all stay until the turn"
-                )
+                assert crowd.who_answers() == {f"{own(giver)}:{pair.port}"}, "all stay until the turn"
                 takes.shared(SharedPhase.TURN, term, "test")
                 tell_role(giver, "backup", term)
                 tell_role(taker, "primary", term)
                 assert gives.shared(SharedPhase.LEAVE, term, "test").state is SharedState.RELEASED
                 assert takes.shared(SharedPhase.SETTLE, term, "test").state is SharedState.HELD
-                before = len(crowd.answers)
-                wait_until(lambda seen=before: len(crowd.answers) > seen + 2 * CLIENTS, 20, "answers")
-                assert set(crowd.answers[before + CLIENTS :]) == {f"{own(taker)}:{pair.port}"}
+                assert crowd.who_answers() == {f"{own(taker)}:{pair.port}"}
     assert crowd.tally.failures == []
     print(f"{len(crowd.answers)} connections, {MOVES} moves, none lost")
     assert len(crowd.answers) > MOVES * 4 * CLIENTS
