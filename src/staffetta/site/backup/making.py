@@ -125,8 +125,8 @@ def _gather(folder: Path, wanted: Wanted, stack: contextlib.ExitStack, *, in_the
 
 def _holds(wanted: Wanted, files: int, recorded: int) -> Holds:
     return Holds(
-        users=Account.objects.count(),
-        jump_clients=JumpClient.objects.count(),
+        users=Account.objects.filter(probe=False).count(),
+        jump_clients=JumpClient.objects.filter(revoked_at=None).count(),
         files=files,
         sessions=SessionReport.objects.count() if wanted.logged_history else 0,
         recordings=recorded if rules.holds_recordings(wanted) else 0,
