@@ -13,6 +13,7 @@ from bench.document import Section, Table
 from bench.fleet_rows import NAME
 from bench.spread import Spread
 from bench.stage import Stage
+from staffetta.lab.window import sign_in
 from staffetta.lab.world import LabFailure
 
 CLIENTS: Final = 10_000
@@ -81,10 +82,7 @@ def section(one: Seen, many: Seen) -> Section:
 
 
 def _sign_in(page: Page, stage: Stage) -> None:
-    page.goto(f"{stage.story.appliance.site_url}/login")
-    page.get_by_label("User name").fill("rita")
-    page.get_by_label("Password").fill(stage.story.technician.password)
-    page.keyboard.press("Enter")
+    sign_in(page, f"{stage.story.appliance.site_url}/login", "rita", stage.story.technician.password)
     page.get_by_role("navigation", name="Pages").wait_for()
 
 

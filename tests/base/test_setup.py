@@ -108,6 +108,16 @@ def test_a_shared_address_comes_first_and_is_what_people_call_the_site(new: NewA
     assert all(spec.address != "127.0.10.3" for spec in config.sockets), "keeper never restores it by itself"
 
 
+@pytest.mark.req("F9")
+def test_addresses_are_written_down_in_one_spelling_however_they_were_typed(new: NewAppliance) -> None:
+    pair = replace(new, hostname="2001:DB8:0:0::3", address="2001:0db8::1", shared_address="2001:DB8::0:3")
+    paths = initialise(pair, quiet)
+    text = paths.description.read_text()
+    assert json.loads(text)["shared_address"] == json.loads(text)["hostname"] == "2001:db8::3"
+    assert json.loads(text)["addresses"] == ["[2001:db8::3]:8443", "[2001:db8::1]:8443"]
+    assert json.loads(text)["appliance_url"] == "https://[2001:db8::1]:9443"
+
+
 @pytest.mark.req("H2")
 def test_what_cannot_be_is_refused_before_anything_is_made(new: NewAppliance) -> None:
     deep = new.folder.parent / ("x" * LONGEST_SOCKET_PATH)
@@ -122,6 +132,7 @@ def test_what_cannot_be_is_refused_before_anything_is_made(new: NewAppliance) ->
         (replace(new, shared_address="shared"), "not an IP address"),
         (replace(new, shared_address="127.0.0.1"), "one of its own"),
         (replace(new, shared_address="::"), "one of its own"),
+        (replace(new, address="2001:db8::1", shared_address="2001:DB8:0:0::1"), "one of its own"),
         (replace(new, address="0.0.0.0", shared_address="127.0.10.3"), "stands for all"),
         (replace(new, shared_address="127.0.10.3", shared_interface="a b"), "not the name of a network interface"),
         (replace(new, shared_interface="eth0"), "no shared address"),

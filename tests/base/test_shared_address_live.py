@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from front.plain_client import PlainClient, Tally, untrusting
+from staffetta.base.doctor.rules import judge
+from staffetta.base.doctor.service import examine
 from staffetta.control.appliance import ApplianceControl
 from staffetta.control.local import ApplianceRefused
 from staffetta.control.site_door import SharedPhase, SharedState, SiteDoor
@@ -75,6 +77,12 @@ def state(side: LiveBase) -> SharedState | None:
             return door.status().shared.state
     except (ApplianceRefused, Unavailable):
         return None
+
+
+def doctor(side: LiveBase) -> str:
+    """What the doctor says of the shared address."""
+    findings = judge(examine(side.paths, "ann", utc_now(), online=False))
+    return "\n".join(f"{one.level}: {one.seen}" for one in findings if one.check == "shared address")
 
 
 def ask(port: int, host: str = SHARED) -> str:
@@ -207,10 +215,14 @@ def test_the_address_follows_the_role_and_what_an_administrator_ticked(pair: Liv
     wait_until(lambda: state(first) is SharedState.RELEASED, 60, "keeper restores nothing")
     assert ask(pair.port) == f"127.0.83.2:{pair.port}"
 
+    assert doctor(first) == "fine: 127.0.83.3 is brought by others; this appliance is the backup."
+    assert doctor(second) == "fine: 127.0.83.3 is brought by others; this appliance is the primary."
+
     with ApplianceControl(second.paths.control_socket) as control:
         assert control.enable_shared_address(False, "ann").state is SharedState.DISABLED
         with pytest.raises(ConnectionRefusedError):
             ask(pair.port)
+        assert "warning: This appliance is the primary, but 127.0.83.3 is not enabled" in doctor(second)
         with pytest.raises(ApplianceRefused, match="not enabled"), SiteDoor(second.paths.site_door_socket) as door:
             door.shared(SharedPhase.CLAIM, 2, "test")
         control.enable_shared_address(True, "ann")

@@ -11,6 +11,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from staffetta.control.appliance import EventKind, InstallEvent, JobState
 from staffetta.control.pairing import SharedState
+from staffetta.lab import window as at_window
 
 from .control_server import JOB
 from .real_pages import NEW_PASSWORD, RealPages, real_pages, wait_until
@@ -66,17 +67,15 @@ def visit(request: pytest.FixtureRequest, served: tuple[RealPages, str]) -> Iter
 def sign_in(visit: Visit) -> None:
     """Sign in, and change the password when that is asked."""
     page, pages = visit.page, visit.pages
-    page.goto(f"{visit.address}/appliance/")
-    page.get_by_label("User name").fill("admin")
-    page.get_by_label("Password").fill(pages.password)
-    page.keyboard.press("Enter")
-    if pages.password != NEW_PASSWORD:
-        page.get_by_label("Old password").fill(pages.password)
-        page.get_by_label("New password", exact=True).fill(NEW_PASSWORD)
-        page.get_by_label("New password again").fill(NEW_PASSWORD)
-        page.get_by_role("button", name="Change password").click()
-        pages.password = NEW_PASSWORD
+    come_in(page, visit.address, pages)
     page.get_by_role("heading", name="Basics").wait_for()
+
+
+def come_in(page: Page, address: str, pages: RealPages) -> None:
+    at_window.sign_in(page, f"{address}/appliance/", "admin", pages.password)
+    if pages.password != NEW_PASSWORD:
+        at_window.change_password(page, pages.password, NEW_PASSWORD)
+        pages.password = NEW_PASSWORD
 
 
 @pytest.mark.req("H3", "U2", "U3", "U8", "U9")
@@ -239,16 +238,7 @@ def test_every_page_fits_in_italian_and_the_stream_speaks_it(served: tuple[RealP
         )
         context.set_default_timeout(30_000)
         page = context.new_page()
-        page.goto(f"{address}/appliance/")
-        page.get_by_label("Nome utente").fill("admin")
-        page.get_by_label("Password").fill(pages.password)
-        page.keyboard.press("Enter")
-        if pages.password != NEW_PASSWORD:
-            page.locator("#id_old_password").fill(pages.password)
-            page.locator("#id_new_password1").fill(NEW_PASSWORD)
-            page.locator("#id_new_password2").fill(NEW_PASSWORD)
-            page.get_by_role("button", name="Cambia la password").click()
-            pages.password = NEW_PASSWORD
+        come_in(page, address, pages)
         page.get_by_role("heading", name="Elementi Base").wait_for()
         for path in ("", "networking", "updates", "pair", "security/certificates", "change-password"):
             page.goto(f"{address}/appliance/{path}")

@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, Reque
 from staffetta.lab.appliance import Appliance, install_base
 from staffetta.lab.publisher import NEW
 from staffetta.lab.single import Single
+from staffetta.lab.window import change_password, sign_in
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 FLAGS = [
@@ -88,18 +89,12 @@ class Window:
 
     def sign_in(self, path: str, name: str, password: str) -> None:
         """Fill in the sign-in page and press Enter."""
-        self.open(path)
-        self.page.get_by_label("User name").fill(name)
-        self.page.get_by_label("Password").fill(password)
-        self.page.keyboard.press("Enter")
+        sign_in(self.page, f"{self.url}{path}", name, password)
 
     def change_first_password(self, old: str, new: str) -> None:
         """Answer the page that the first sign-in leads to."""
         self.page.get_by_role("heading", name="Change your password").wait_for()
-        self.page.get_by_label("Old password").fill(old)
-        self.page.get_by_label("New password", exact=True).fill(new)
-        self.page.get_by_label("New password again").fill(new)
-        self.page.get_by_role("button", name="Change password").click()
+        change_password(self.page, old, new)
 
     def sign_out(self) -> None:
         """Press *Sign out* and see the sign-in page."""

@@ -30,7 +30,8 @@ from staffetta.wire import enrolment, frames, messages, notes, signed, tickets
 from staffetta.wire.errors import CloseCode, FrameError, NotProven
 from staffetta.wire.fields import from_base64url
 from staffetta.wire.identity import SigningKey, certificate_sha256
-from staffetta.wire.messages import EndName
+from staffetta.wire.listing import pages_of_clients
+from staffetta.wire.vocabulary import EndName
 
 HOST = "127.0.0.1"
 T = TypeVar("T")
@@ -487,7 +488,7 @@ class Gateway:
             messages.ListedClient(one.id, one.name, one.id in online, "1.0.0", "Linux", format_time(utc_now()))
             for one in self.site.clients.values()
         ]
-        for page in messages.pages_of_clients(number, rows):
+        for page in pages_of_clients(number, rows):
             socket.send(page)
 
     def _open(self, socket: Socket, wish: messages.Open, credential: signed.Credential) -> None:

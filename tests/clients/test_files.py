@@ -14,7 +14,7 @@ import pytest
 
 from clients.conftest import COMMAND, Computer, World, run
 from clients.simulated_gateway import Gateway, KnownSession, Site, wait_for
-from staffetta.wire.messages import EndName
+from staffetta.wire.vocabulary import EndName
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(400)]  # many commands, one after the other
 

@@ -18,7 +18,7 @@ import pytest
 
 from clients.conftest import PROMPT, World
 from clients.simulated_gateway import HOST, Gateway, Site, wait_for
-from staffetta.wire.messages import Channel, EndName
+from staffetta.wire.vocabulary import Channel, EndName
 
 pytestmark = pytest.mark.live
 

@@ -26,7 +26,7 @@ from staffetta.kernel.clock import utc_now
 from staffetta.packages import Kind
 from staffetta.site.fleet import rollout
 from staffetta.wire.enrolment import UpdateAction, UpdateAnswer, UpdateQuestion
-from staffetta.wire.messages import ClientMode
+from staffetta.wire.vocabulary import ClientMode
 from vendor.publisher import Publisher, interpreter
 
 RUN = (

@@ -17,6 +17,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 from browser.conftest import Window
 from console.console_site import COMPUTER, PASSWORD, PROMPT, ConsoleSite, wait_until
 from staffetta.kernel.clock import spoken_time
+from staffetta.lab.window import change_password
 from staffetta.wire import frames, messages
 
 pytestmark = [pytest.mark.live, pytest.mark.browser, pytest.mark.req("S1", "S5"), pytest.mark.timeout(600)]
@@ -445,10 +446,7 @@ def test_signing_out_elsewhere_ends_the_session_there_and_leaves_this_one(arrive
     expect(there.page.get_by_text("this browser was signed out")).to_be_visible(timeout=5_000)
     assert report_of(tab, sessions[1])["end_reason"] == "signed-out"
     tab.open("/login/change-password")
-    tab.page.get_by_label("Old password").fill(PASSWORD)
-    tab.page.get_by_label("New password", exact=True).fill(PASSWORD + " anew")
-    tab.page.get_by_label("New password again").fill(PASSWORD + " anew")
-    tab.page.get_by_role("button", name="Change password").click()
+    change_password(tab.page, PASSWORD, PASSWORD + " anew")
     tab.page.get_by_text("Your password is changed.").wait_for()
     tab.page.wait_for_timeout(5_000)  # as long as the gateway may take to end what may not go on
     here.page.reload()
@@ -464,10 +462,7 @@ def test_signing_out_elsewhere_ends_the_session_there_and_leaves_this_one(arrive
         window.page.get_by_role("button", name="End session").click()
         window.page.get_by_text("The session has ended: you have ended it").wait_for()
     tab.open("/login/change-password")
-    tab.page.get_by_label("Old password").fill(PASSWORD + " anew")
-    tab.page.get_by_label("New password", exact=True).fill(PASSWORD)
-    tab.page.get_by_label("New password again").fill(PASSWORD)
-    tab.page.get_by_role("button", name="Change password").click()
+    change_password(tab.page, PASSWORD + " anew", PASSWORD)
     tab.page.get_by_text("Your password is changed.").wait_for()
 
 

@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page
 from console.browser_end import BrowserEnd
 from console.conftest import bench_at
 from console.modules import served
-from staffetta.wire.messages import EndName
+from staffetta.wire.vocabulary import EndName
 from wire.world import CHANNELS, LIMITS, World
 
 pytestmark = [pytest.mark.live, pytest.mark.browser, pytest.mark.req("S1"), pytest.mark.timeout(900)]

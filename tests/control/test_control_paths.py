@@ -66,6 +66,31 @@ def test_a_description_is_read_back(tmp_path: Path) -> None:
         read_description(paths)
 
 
+@pytest.mark.req("F9")
+def test_an_address_that_was_written_as_it_was_typed_is_read_in_canonical_form(tmp_path: Path) -> None:
+    paths = AppliancePaths(tmp_path)
+    typed = replace(
+        GOOD,
+        hostname="2001:DB8:0:0::3",
+        appliance_url="https://[2001:0db8::1]:9443",
+        site_url="https://[2001:DB8:0:0::3]",
+        addresses=("[2001:DB8:0:0::3]:443", "[2001:0db8::1]:443"),
+        shared_address="2001:DB8:0:0::3",
+    )
+    paths.description.write_bytes(typed.to_bytes())
+    assert read_description(paths) == replace(
+        typed,
+        hostname="2001:db8::3",
+        appliance_url="https://[2001:db8::1]:9443",
+        site_url="https://[2001:db8::3]",
+        addresses=("[2001:db8::3]:443", "[2001:db8::1]:443"),
+        shared_address="2001:db8::3",
+    )
+    named = replace(GOOD, hostname="Support.Example", update_server="https://Updates.Example/[x]")
+    paths.description.write_bytes(named.to_bytes())
+    assert read_description(paths) == named, "names stay as they were given"
+
+
 @pytest.mark.parametrize("change", [{"name": None}, {"addresses": "x"}, {"addresses": [1]}, {"hostname": ""}])
 def test_a_wrong_description_is_named(tmp_path: Path, change: dict[str, object]) -> None:
     paths = AppliancePaths(tmp_path)

@@ -18,8 +18,8 @@ from staffetta.site.support import exports, stories
 from staffetta.site.support import service as support
 from staffetta.wire import enrolment, frames, messages, notes
 from staffetta.wire.fields import to_base64url
-from staffetta.wire.messages import EndName
 from staffetta.wire.notes import Direction, Transferred
+from staffetta.wire.vocabulary import EndName
 
 MEGA = 1_000_000
 SHA256 = hashlib.sha256(b"content").digest()

@@ -26,7 +26,7 @@ from staffetta.wire import frames, messages, signed, tickets
 from staffetta.wire.addresses import AddressBook
 from staffetta.wire.fields import to_base64url
 from staffetta.wire.identity import SigningKey
-from staffetta.wire.messages import Channel, EndName
+from staffetta.wire.vocabulary import Channel, EndName
 
 pytestmark = pytest.mark.live
 

@@ -14,7 +14,7 @@ from staffetta.site.fleet import service as fleet
 from staffetta.site.gateway.process import Gateway
 from staffetta.wire import frames, messages, tickets, waking
 from staffetta.wire.errors import CloseCode
-from staffetta.wire.messages import ClientMode
+from staffetta.wire.vocabulary import ClientMode
 
 pytestmark = pytest.mark.req("C4")
 

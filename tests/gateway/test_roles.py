@@ -31,7 +31,7 @@ from staffetta.wire.enrolment import make_enrol_request, to_body
 from staffetta.wire.errors import CloseCode
 from staffetta.wire.fields import to_base64url
 from staffetta.wire.identity import SigningKey, certificate_sha256
-from staffetta.wire.messages import EndName
+from staffetta.wire.vocabulary import EndName
 
 PEER = "127.0.0.1:4"
 PEER_LEAF = b"p" * 32

@@ -19,7 +19,7 @@ from staffetta.site.support.models import SessionEvent, SessionSegment
 from staffetta.site.support.segments import RecordedFrame, read_segment
 from staffetta.wire import frames, messages, tickets
 from staffetta.wire.errors import CloseCode
-from staffetta.wire.messages import EndName
+from staffetta.wire.vocabulary import EndName
 
 
 async def join(world: World, opened: Opened) -> tuple[WebSocketEnd, WebSocketEnd]:
@@ -330,7 +330,7 @@ async def test_what_a_killed_process_left_of_a_recording_is_taken_over(world: Wo
     folder = world.paths.site / "recordings-open"
     script = (
         "import os, sys; from pathlib import Path; from staffetta.site.support.segments import Recorder\n"
-        "from staffetta.wire import frames; from staffetta.wire.messages import EndName\n"
+        "from staffetta.wire import frames; from staffetta.wire.vocabulary import EndName\n"
         f"recorder = Recorder(Path({str(folder)!r}), 'site-dead')\n"
         "message = frames.encode(frames.Data(1, 0, 0, b'last words'))\n"
         f"recorder.write({opened.session!r}, EndName.CONSOLE, message, 1, 1.0)\n"

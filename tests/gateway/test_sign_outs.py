@@ -25,6 +25,7 @@ from staffetta.ui.signin.sessions import token_hash
 from staffetta.wire import frames, messages, tickets
 from staffetta.wire.errors import CloseCode
 from staffetta.wire.fields import to_base64url
+from staffetta.wire.vocabulary import EndName
 
 pytestmark = pytest.mark.req("S1", "S12")
 
@@ -130,7 +131,7 @@ async def test_who_is_signed_out_does_not_come_back_into_a_session(world: World)
     assert await session.goes_on()
     account = await in_database(Account.objects.get, pk=rep.id)
     await in_database(accounts.sign_out_elsewhere, account, "")
-    ticket = world.signer.ticket(session.id, messages.EndName.CONSOLE, rep.key.public, None)
+    ticket = world.signer.ticket(session.id, EndName.CONSOLE, rep.key.public, None)
     again = await world.attach(ticket, 2, rep.key)
     assert (await again.close_code(), again.close_reason) == (CloseCode.REFUSED, "signed-out")
 
@@ -205,7 +206,7 @@ async def test_a_session_taken_up_from_its_ticket_hangs_on_the_web_session_that_
     session = await under_way(world, rep)
     facts = await in_database(support.session, session.id)
     assert facts.sign_in.web
-    ticket = world.signer.ticket("of-the-dead-one", messages.EndName.CONSOLE, rep.key.public, about_session(facts))
+    ticket = world.signer.ticket("of-the-dead-one", EndName.CONSOLE, rep.key.public, about_session(facts))
     account = await in_database(Account.objects.get, pk=rep.id)
     await in_database(accounts.note_password_changed, account, token, "192.0.2.7")
     end = await world.attach(ticket, 1, rep.key)

@@ -18,7 +18,7 @@ from staffetta.site.fleet import service as fleet
 from staffetta.wire import frames, messages, signed
 from staffetta.wire.addresses import AddressBook
 from staffetta.wire.identity import SigningKey
-from staffetta.wire.messages import Channel, EndName
+from staffetta.wire.vocabulary import Channel, EndName
 
 KEYS = 3000
 

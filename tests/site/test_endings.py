@@ -14,8 +14,8 @@ from staffetta.site.support.service import SILENT
 from staffetta.site.support.templatetags.support import ENDINGS, reason
 from staffetta.wire.errors import FrameError, Problem
 from staffetta.wire.files import Trouble
-from staffetta.wire.messages import EndName
 from staffetta.wire.signed import SIGNED_OUT
+from staffetta.wire.vocabulary import EndName
 
 SOURCE: Final = Path(staffetta.__file__).parent
 ENDS: Final = ("clients", "site/gateway", "site/support", "wire")

@@ -33,8 +33,8 @@ from staffetta.site.support.errors import BadAttach, Fenced, SessionOver, Sessio
 from staffetta.site.support.pauses import Before, Cause, Place, cause_of, pause_before
 from staffetta.site.support.segments import Recorder
 from staffetta.wire import frames
-from staffetta.wire.messages import EndName
 from staffetta.wire.notes import Direction, Transferred
+from staffetta.wire.vocabulary import EndName
 
 T0 = datetime.fromisoformat("2026-11-24T05:00:00+00:00")
 

@@ -44,9 +44,7 @@ def test_every_page_is_sound_in_italian(people: People, site: RunningSite, viewp
     window = people.arrive(site.url, locale="it-IT", viewport=viewport)
     window.open("/login")
     window.assert_sound()
-    window.page.get_by_label("Nome utente").fill("admin")
-    window.page.get_by_label("Password").fill(PASSWORD)
-    window.page.keyboard.press("Enter")
+    window.sign_in("/login", "admin", PASSWORD)
     window.page.get_by_role("heading", name="Informazioni").wait_for()
     for path in (*PAGES, *(f"reports/sessions/{site.sessions[name]}" for name in ("gap", "files", "running", "young"))):
         window.open(f"/login/{path}")

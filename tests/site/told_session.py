@@ -24,8 +24,8 @@ from staffetta.site.support import service  # noqa: E402
 from staffetta.site.support.models import SessionSegment  # noqa: E402
 from staffetta.site.support.segments import Recorder  # noqa: E402
 from staffetta.wire import frames  # noqa: E402
-from staffetta.wire.messages import EndName  # noqa: E402
 from staffetta.wire.notes import Direction, Transferred  # noqa: E402
+from staffetta.wire.vocabulary import EndName  # noqa: E402
 
 SHOWN = "shown by the remote computer"
 

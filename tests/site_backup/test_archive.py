@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from staffetta.site.backup import archive, manifest, rules
 from staffetta.site.backup.archive import ArchiveReader, ArchiveWriter
 from staffetta.site.backup.errors import BackupDamaged, NotABackup, NotRestorable
-from staffetta.site.backup.manifest import Content, LeftOutFile, Manifest
+from staffetta.site.backup.manifest import Content, Holds, LeftOutFile, Manifest
 from staffetta.site.backup.rules import File, Wanted
 
 WHEN = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -38,6 +38,7 @@ SAID = Manifest(
     files_left_out=(LeftOutFile("id", "größe.bin", 10),),
     recordings_left_out=1,
     left_out=("Recordings were left out.",),
+    holds=Holds(1, 2, 3, 4, 0),
 )
 
 
@@ -234,7 +235,7 @@ def test_recordings_go_in_only_with_the_history_they_belong_to() -> None:
 def test_what_was_left_out_is_said() -> None:
     assert rules.left_out_sentences(Wanted(full=True), 0, 0, embedded=True) == ()
     said = " ".join(rules.left_out_sentences(Wanted(logged_history=False), 2, 3, embedded=True))
-    assert all(part in said for part in ("logged history", "database", "2 files", "3 segments"))
+    assert all(part in said for part in ("logged history", "database", "2 files", "3 sessions"))
     assert "own tools" in rules.left_out_sentences(Wanted(), 0, 0, embedded=False)[0]
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sqlite3
 import subprocess
 import tarfile
@@ -39,7 +40,9 @@ def test_a_full_backup_makes_a_new_appliance_the_old_site(
     assert "Left out" not in made and PASSWORD not in made
     assert (tmp_path / "b.age").stat().st_mode & 0o777 == 0o600
     assert (tmp_path / "b.age").read_bytes().startswith(b"age-encryption.org/v1\n")
+    assert re.search(r"^Recordings: +1 session$", made, re.MULTILINE), made
     told = new.done("restore", tmp_path / "b.age", "--yes", *password)
+    assert "documents" not in told and "records" not in told and "and all settings" in told
     assert "identity is now the backup's" in told and "Without bytes" not in told
     after = new.state()
     for part in ("documents", "reports", "segments", "blobs", "bytes", "identity", "term"):
@@ -89,7 +92,16 @@ def test_the_default_leaves_out_large_files_and_recordings_and_says_so(
     old: Appliance, new: Appliance, tmp_path: Path
 ) -> None:
     made = old.done("create", tmp_path / "b.tar", "--no-password")
-    assert "large.bin (300000 bytes)" in made and "Recordings were left out: 1 segments" in made
+    assert "large.bin (300000 bytes)" in made and "Recordings were left out, those of 1 session." in made
+    assert "documents" not in made and "records" not in made
+    for line in (
+        r"Contents: +[\d.]+ MB",
+        r"Configuration: \d+ users?, \d+ Jump Clients?, and all settings",
+        r"History: +1 session, and the audit log",
+        r"Recordings: +0 sessions",
+        r"Files: +3",
+    ):
+        assert re.search(f"^{line}$", made, re.MULTILINE), (line, made)
     names = names_in(tmp_path / "b.tar")
     assert names[:3] == ["manifest.json", "documents.jsonl", "records.jsonl"]
     assert names[-2:] == ["database.sqlite3", "SHA256SUMS"]
@@ -138,6 +150,7 @@ def test_restoring_on_the_same_site_takes_configuration_back_and_adds_history(
     changed = old.state()
     told = old.done("restore", tmp_path / "b.age", "--yes", *password)
     assert "identity" not in told
+    assert re.search(r"^Removed: +2, made since the backup$", told, re.MULTILINE), told
     after = old.state()
     laptop = f"fleet.JumpClient {clients['laptop']}"
     # Revoked is revoked, whatever the backup says of it; all else is as it was, the left-out file among it.
@@ -148,7 +161,7 @@ def test_restoring_on_the_same_site_takes_configuration_back_and_adds_history(
     assert len(after["records"]) == len(changed["records"]) + 1
     assert after["audit"] == changed["audit"] + 1 and after["reports"] == changed["reports"]
     again = old.done("restore", tmp_path / "b.age", "--yes", *password)
-    assert "0 records added" in again and ", 0 removed" in again
+    assert "0 entries added" in again and "Removed:" not in again
 
 
 @pytest.mark.req("B3")
@@ -189,7 +202,8 @@ def test_age_and_tar_open_a_backup_without_us(old: Appliance, tmp_path: Path, pa
     # An unpacked backup that was packed again is one.
     members = names_sorted(tmp_path / "out")
     subprocess.run(["tar", "cf", tmp_path / "again.tar", *members], cwd=tmp_path / "out", check=True)
-    assert "0 removed" in old.done("restore", tmp_path / "again.tar", "--yes")
+    again = old.done("restore", tmp_path / "again.tar", "--yes")
+    assert "0 entries added" in again and "Removed:" not in again
 
 
 def names_sorted(folder: Path) -> list[str]:

@@ -40,6 +40,7 @@ def side(of: Side, **changed: Any) -> Side:
         ({"reverse": Endpoint("support.example.com", 8443)}, {}, [CheckName.NOT_SHARED_NAME]),
         ({"reverse": Endpoint("192.0.2.12", 443)}, {}, []),
         ({"reverse": Endpoint("192.0.2.12", 443)}, {"shared_address": "192.0.2.12"}, [CheckName.NOT_SHARED_NAME]),
+        ({"reverse": Endpoint("2001:DB8::0:3", 443)}, {"shared_address": "2001:db8::3"}, [CheckName.NOT_SHARED_NAME]),
         ({"reverse": BEGIN.backup}, {}, [CheckName.NOT_ITSELF]),
         ({"side": side(A, origin="origin-b")}, {}, [CheckName.NOT_ITSELF]),
         ({"side": side(A, key=B.key)}, {}, [CheckName.NOT_ITSELF]),

@@ -2,7 +2,7 @@
 
 from staffetta.site.support import relay
 from staffetta.wire import frames, messages
-from staffetta.wire.messages import EndName
+from staffetta.wire.vocabulary import EndName
 
 SESSION = "session-1"
 CONSOLE = EndName.CONSOLE

@@ -20,7 +20,7 @@ from staffetta.site.support import segments
 from staffetta.site.support.recording import Gap, Recording, TimedFrame, asciicast
 from staffetta.site.support.segments import RecordedFrame, Recorder, RecordingFull, SegmentDamaged
 from staffetta.wire import frames, notes
-from staffetta.wire.messages import EndName
+from staffetta.wire.vocabulary import EndName
 
 SESSION = "session-1"
 CONSOLE = EndName.CONSOLE
@@ -96,7 +96,7 @@ def killed_recorder(folder: Path, torn: bytes) -> None:
         from pathlib import Path
         from staffetta.site.support.segments import Recorder
         from staffetta.wire import frames
-        from staffetta.wire.messages import EndName
+        from staffetta.wire.vocabulary import EndName
         recorder = Recorder(Path(sys.argv[1]), "site-1")
         for n in range(3):
             message = frames.encode(frames.Data(1, n, n, b"k%d" % n))

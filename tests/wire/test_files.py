@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from staffetta.kernel.states import IllegalTransition
 from staffetta.wire import files, frames, messages, notes, outcomes, resume
 from staffetta.wire.errors import FrameError
-from staffetta.wire.messages import EndName
+from staffetta.wire.vocabulary import EndName
 
 from .world import SESSION
 

@@ -6,7 +6,9 @@ import pytest
 
 from staffetta.wire import fields, frames, messages, notes
 from staffetta.wire.errors import FrameError, Problem
+from staffetta.wire.listing import pages_of_clients
 from staffetta.wire.messages import ListedClient, ShellOptions
+from staffetta.wire.vocabulary import ClientMode
 
 ONE_OF_EACH: tuple[messages.Message, ...] = (
     messages.Challenge(bytes(32), "statement"),
@@ -16,7 +18,7 @@ ONE_OF_EACH: tuple[messages.Message, ...] = (
     messages.Refuse("revoked", "This client was revoked."),
     messages.Invite("session-1", "ticket", "shell", ShellOptions(120, 40)),
     messages.ClientStatus({"update_waiting": "2.0"}),
-    messages.NewMode(messages.ClientMode.PASSIVE),
+    messages.NewMode(ClientMode.PASSIVE),
     messages.Rest(),
     messages.ListClients(7),
     messages.Clients(7, (ListedClient("client-1", "Front desk", True, "1.0", "linux", None),), True),
@@ -123,7 +125,7 @@ def test_a_long_list_of_clients_comes_in_pages_each_a_whole_message(count: int) 
     clients = tuple(
         ListedClient(f"client-{n}", "Büro " * (n % 20) + "x", n % 2 == 0, "1.0", "linux") for n in range(count)
     )
-    pages = [messages.parse(frames.decode(page)) for page in messages.pages_of_clients(5, clients)]
+    pages = [messages.parse(frames.decode(page)) for page in pages_of_clients(5, clients)]
     assert [client for page in pages for client in page.clients] == list(clients)
     assert [page.more for page in pages] == [True] * (len(pages) - 1) + [False]
     assert {page.request for page in pages} == {5}

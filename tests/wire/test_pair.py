@@ -189,6 +189,11 @@ def test_an_endpoint_has_one_spelling(text: str, host: str, port: int) -> None:
     assert pair.parse_endpoint(str(endpoint)) == endpoint
 
 
+def test_an_endpoint_has_one_spelling_also_when_the_other_appliance_names_it() -> None:
+    told = wire_fields.read(Endpoint, {"host": "2001:DB8:0::7", "port": 443})
+    assert told == Endpoint("2001:db8::7", 443)
+
+
 @pytest.mark.parametrize(
     "text", ["", "https://b.example.com", "b:0", "b:65536", "b b", "-b.example.com", "a:b:c", "b/"]
 )

@@ -4,7 +4,7 @@ import pytest
 
 from staffetta.wire import frames, messages, notes, outcomes, resume
 from staffetta.wire.errors import CloseCode, FrameError, HoldExceeded
-from staffetta.wire.messages import Channel, EndName, Sync
+from staffetta.wire.messages import Sync
 from staffetta.wire.outcomes import (
     Arrived,
     Close,
@@ -17,6 +17,7 @@ from staffetta.wire.outcomes import (
     StatementChanged,
 )
 from staffetta.wire.resume import SessionEnd
+from staffetta.wire.vocabulary import Channel, EndName
 
 SMALL = resume.Limits(payload=8, window=64, hold=400, reserve=100)
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from staffetta.wire.messages import EndName
+from staffetta.wire.vocabulary import EndName
 
 from .world import CHANNELS, World
 

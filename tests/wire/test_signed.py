@@ -9,7 +9,7 @@ import pytest
 from staffetta.wire import enrolment, fields, identity, signed, tickets
 from staffetta.wire.errors import LaterTerm, NotProven
 from staffetta.wire.identity import Purpose, SigningKey, check_proof
-from staffetta.wire.messages import EndName
+from staffetta.wire.vocabulary import EndName
 
 NOW = datetime(2026, 11, 24, 6, 0, tzinfo=UTC)
 SITE = SigningKey(b"s" * 32)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from staffetta.site.support import relay as relays
 from staffetta.wire import frames, messages, outcomes, resume
 from staffetta.wire.errors import CloseCode
-from staffetta.wire.messages import EndName
+from staffetta.wire.vocabulary import EndName
 
 SESSION = "session-1"
 LIMITS = resume.Limits(payload=8, window=64, hold=400, reserve=100)

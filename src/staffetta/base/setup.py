@@ -13,7 +13,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -24,6 +24,7 @@ from staffetta.base.trust import TimeFloor
 from staffetta.control.paths import ApplianceDescription, AppliancePaths
 from staffetta.kernel.clock import utc_now
 from staffetta.kernel.files import sync_directory, write_atomically
+from staffetta.kernel.hosts import canonical_host
 from staffetta.kernel.ids import new_id
 from staffetta.packages import Installed, Kind, PackageInfo, Version
 from staffetta.packages.selection import require_installable
@@ -63,6 +64,7 @@ class NewAppliance:
 def initialise(new: NewAppliance, report: Report) -> AppliancePaths:
     """Lay out the appliance; `report` is told each step. Raises SetupRefused, or what verification refuses."""
     paths = AppliancePaths(new.folder.absolute())
+    new = _spelled(new)
     _check(new, paths)
     root = _read(new.root, "root of trust")
     with _all_or_nothing(paths.root):
@@ -75,6 +77,14 @@ def initialise(new: NewAppliance, report: Report) -> AppliancePaths:
         _migrate(paths, new, version)
         sync_directory(paths.root)
     return paths
+
+
+def _spelled(new: NewAppliance) -> NewAppliance:
+    """What was typed, with IP addresses in their canonical form, in which they are written down."""
+    shared = None if new.shared_address is None else canonical_host(new.shared_address)
+    return replace(
+        new, hostname=canonical_host(new.hostname), address=canonical_host(new.address), shared_address=shared
+    )
 
 
 def _check(new: NewAppliance, paths: AppliancePaths) -> None:

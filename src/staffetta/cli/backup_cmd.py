@@ -14,6 +14,7 @@ from staffetta.cli.site_process import set_up_site, site_in, working_as
 from staffetta.kernel.clock import format_time
 from staffetta.kernel.errors import InvalidInput, NotFound
 from staffetta.kernel.files import appearing_whole
+from staffetta.releases.disk import megabytes
 from staffetta.site.backup.age import is_age
 
 if TYPE_CHECKING:
@@ -221,21 +222,37 @@ def _read_password(file: Path) -> bytes:
 def _tell_made(file: Path, said: "Manifest") -> None:
     click.echo(f"Backup:        {file}")
     click.echo(f"Made:          {format_time(said.made_at)}, version {said.site_version}")
-    click.echo(f"Configuration: {said.documents.count} documents")
-    if said.records is not None:
-        click.echo(f"History:       {said.records.count} records")
-    click.echo(f"Files:         {said.blobs} ({said.blob_bytes} bytes)")
+    click.echo(f"Contents:      {megabytes(said.content_bytes)}")
+    click.echo(f"Configuration: {_configuration(said)}")
+    if said.records is not None and said.holds is not None:
+        click.echo(f"History:       {_count(said.holds.sessions, 'session')}, and the audit log")
+        click.echo(f"Recordings:    {_count(said.holds.recordings, 'session')}")
+    if said.holds is not None:
+        click.echo(f"Files:         {said.holds.files}")
     for sentence in said.left_out:
         click.echo(f"Note:          {sentence}")
     for one in said.files_left_out:
         click.echo(f"Left out:      {one.name} ({one.size} bytes)")
 
 
+def _configuration(said: "Manifest") -> str:
+    if said.holds is None:
+        return "all of it"
+    clients = _count(said.holds.jump_clients, "Jump Client")
+    return f"{_count(said.holds.users, 'user')}, {clients}, and all settings"
+
+
+def _count(number: int, one: str, many: str = "") -> str:
+    return f"{number} {one if number == 1 else many or f'{one}s'}"
+
+
 def _tell_restored(done: "Restored") -> None:
     said = done.manifest
     click.echo(f"Restored:      backup of {format_time(said.made_at)}, version {said.site_version}")
-    click.echo(f"Configuration: {done.documents} documents put back, {done.removed} removed")
-    click.echo(f"History:       {done.records} records added")
+    click.echo(f"Configuration: {_configuration(said)}")
+    if done.removed:
+        click.echo(f"Removed:       {done.removed}, made since the backup")
+    click.echo(f"History:       {_count(done.records, 'entry', 'entries')} added")
     if done.former is not None:
         click.echo(f"Before it:     {done.former}")
     for name in done.files_without_bytes:

@@ -17,7 +17,8 @@ from staffetta.clients.console.sitting import connect
 from staffetta.clients.console.terminal import Terminal
 from staffetta.clients.runtime.network import Network
 from staffetta.kernel.clock import utc_now
-from staffetta.wire.messages import ClientMode, ListedClient
+from staffetta.wire.messages import ListedClient
+from staffetta.wire.vocabulary import ClientMode
 
 HTTPS_PORT = 443
 

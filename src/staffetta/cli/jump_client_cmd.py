@@ -19,7 +19,7 @@ from staffetta.clients.unit import unit
 from staffetta.clients.updating import starting
 from staffetta.control.delivered import Delivered
 from staffetta.kernel.clock import utc_now
-from staffetta.wire.messages import ClientMode
+from staffetta.wire.vocabulary import ClientMode
 
 state_option = click.option(
     "--state", "root", type=click.Path(path_type=Path), required=True, help="The client's own folder (mode 0700)."

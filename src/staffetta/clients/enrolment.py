@@ -20,7 +20,7 @@ from staffetta.wire.enrolment import (
     to_body,
 )
 from staffetta.wire.errors import FrameError
-from staffetta.wire.messages import ClientMode
+from staffetta.wire.vocabulary import ClientMode
 
 ENROL_PATH = "/client/enrol"
 

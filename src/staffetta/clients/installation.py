@@ -18,7 +18,7 @@ from staffetta.kernel.files import write_atomically
 from staffetta.packages import PackageInfo
 from staffetta.releases import ReleaseTree, open_client_bundle
 from staffetta.wire.enrolment import InstallerToken
-from staffetta.wire.messages import ClientMode
+from staffetta.wire.vocabulary import ClientMode
 
 BUNDLE_PATH = "/client/bundle"
 TRUST = "trust"

@@ -22,7 +22,7 @@ from staffetta.kernel.settings import load_section
 from staffetta.wire.addresses import AddressBook
 from staffetta.wire.fields import from_base64url, to_base64url
 from staffetta.wire.identity import SigningKey
-from staffetta.wire.messages import ClientMode
+from staffetta.wire.vocabulary import ClientMode
 
 KEY_FILE: Final = "client.key"
 CLIENT_FILE: Final = "client.json"

@@ -8,9 +8,12 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from staffetta.kernel.errors import InvalidInput, NotFound
+from staffetta.kernel.hosts import canonical_host, canonical_place
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _OPTIONAL = frozenset({"shared_address", "shared_interface"})
+_HOSTS = frozenset({"hostname", "shared_address"})
+_URLS = frozenset({"appliance_url", "site_url"})
 
 
 class NotAnAppliance(NotFound):
@@ -127,7 +130,7 @@ class ApplianceDescription:
 
 
 def read_description(paths: AppliancePaths) -> ApplianceDescription:
-    """Read `appliance.json`. Raises NotAnAppliance and BadDescription."""
+    """Read `appliance.json`, its IP addresses in canonical form. Raises NotAnAppliance and BadDescription."""
     try:
         raw = json.loads(paths.description.read_bytes())
     except FileNotFoundError:
@@ -143,7 +146,15 @@ def read_description(paths: AppliancePaths) -> ApplianceDescription:
     if wrong:
         raise BadDescription(f"{paths.description}: {', '.join(wrong)} missing or not text.")
     assert isinstance(addresses, list)
-    return ApplianceDescription(addresses=tuple(addresses), **{name: str(value) for name, value in texts.items()})
+    spelled = {name: _spelled(name, str(value)) for name, value in texts.items()}
+    return ApplianceDescription(addresses=tuple(canonical_place(one) for one in addresses), **spelled)
+
+
+def _spelled(name: str, text: str) -> str:
+    """Older versions wrote an IP address as it was typed."""
+    if name in _HOSTS:
+        return canonical_host(text)
+    return canonical_place(text) if name in _URLS else text
 
 
 @dataclass(frozen=True, slots=True)

@@ -211,6 +211,7 @@ class Asynchronous(Story):
             line = raw.decode(errors="replace").rstrip()
             self.world.say(f"    {line}")
             self._see_records()
+            self.at_progress(line)
             if CARRY_FROM in line and self.carriage is None:
                 self.carriage = self.technician.carry(
                     "computer-2",
@@ -219,6 +220,9 @@ class Asynchronous(Story):
                     again=AGAIN_SECONDS if self.gate else 0.0,
                 )
         return program.process.wait(60)
+
+    def at_progress(self, line: str) -> None:
+        """Called at each line that the upgrade's command prints, for whoever tells the story and wants to look then."""
 
     def _see_records(self) -> None:
         """Remember every record that either appliance has at this moment: none may be lost on the way."""

@@ -4,6 +4,8 @@
 |---|---|
 | bytes of a WebSocket message to a frame and back | ``frames.decode``, ``frames.encode`` |
 | CONTROL to a typed message and back | ``messages.parse``, ``messages.encode``; one frozen class per message |
+| the words that all share | ``vocabulary``: EndName, SessionKind, ClientMode, Channel |
+| the answer to ``list``, in pages | ``listing``: pages_of_clients |
 | messages inside channel 0 | ``notes.parse_note``, ``notes.encode_note``; Resize, Exit, Transferred |
 | know what is wrong, and the close code that says so | ``errors``: FrameError, NotProven, HoldExceeded, CloseCode |
 | hold a key, prove it, check a proof | ``identity``: SigningKey, check_proof, certificate_sha256, Purpose |

@@ -17,7 +17,7 @@ from staffetta.wire import frames
 from staffetta.wire.errors import FrameError, Problem
 from staffetta.wire.fields import Address, Details, Id, Key, Name, Proof, Range, Sentence, Size, Token
 from staffetta.wire.identity import Purpose, SigningKey, check_proof
-from staffetta.wire.messages import ClientMode
+from staffetta.wire.vocabulary import ClientMode
 
 LINE_PREFIX: Final = "stf1."
 MAX_TOKEN_TEXT: Final = 16_384

@@ -5,9 +5,8 @@ WebSocket message. Unknown fields are ignored; a missing or wrong field is a Fra
 needs a default, so that an older side's message is still read (versions N and N-1 talk to each other).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Annotated, ClassVar, Final
 
 from staffetta.wire import fields as wire_fields
@@ -28,39 +27,7 @@ from staffetta.wire.fields import (
     Size,
     Token,
 )
-
-
-class EndName(StrEnum):
-    """The two ends of a session."""
-
-    CONSOLE = "console"
-    JUMP_CLIENT = "jump-client"
-
-    @property
-    def peer(self) -> "EndName":
-        """The other end."""
-        return EndName.JUMP_CLIENT if self is EndName.CONSOLE else EndName.CONSOLE
-
-
-class SessionKind(StrEnum):
-    """What a session is for. Its name is also the capability of who can have one."""
-
-    SHELL = "shell"
-    FILES = "files"
-
-
-class ClientMode(StrEnum):
-    """Whether a Jump Client keeps a connection open, or comes now and then (checks in) and leaves again (C4)."""
-
-    ACTIVE = "active"
-    PASSIVE = "passive"
-
-
-class Channel:
-    """The channels of a session of kind "shell"; of kind "files" every channel but ``NOTES`` is a transfer's own."""
-
-    NOTES: Final = 0
-    SHELL: Final = 1
+from staffetta.wire.vocabulary import ClientMode
 
 
 @dataclass(frozen=True, slots=True)
@@ -419,20 +386,3 @@ def encode(message: Message) -> bytes:
 def goes_to_peer(control: frames.Control) -> bool:
     """Whether the relay passes this CONTROL on to the other end, unchanged."""
     return control.kind == Sync.TYPE or control.fields.get("to") == "peer"
-
-
-_CLIENTS_ROOM: Final = frames.MAX_MESSAGE - 128
-
-
-def pages_of_clients(request: int, clients: Sequence[ListedClient]) -> tuple[bytes, ...]:
-    """The answer to ``list`` in as many messages as it needs, each within the size of a message; at least one."""
-    pages: list[list[ListedClient]] = [[]]
-    room = _CLIENTS_ROOM
-    for client in clients:
-        size = len(frames.encode(frames.Control("row", wire_fields.write(client))))
-        if size > room and pages[-1]:
-            pages.append([])
-            room = _CLIENTS_ROOM
-        pages[-1].append(client)
-        room -= size
-    return tuple(encode(Clients(request, tuple(page), more=page is not pages[-1])) for page in pages)

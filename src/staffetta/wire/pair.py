@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Final
 
+from staffetta.kernel.hosts import canonical_host
 from staffetta.wire import fields as wire_fields
 from staffetta.wire.errors import NotProven, WireError
 from staffetta.wire.fields import Counter, Hash, Id, Key, Name, Nonce, Proof, Range, Size
@@ -99,10 +100,13 @@ def establish_key(text: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a site's TLS port is: a host name or IP address, and the port."""
+    """Where a site's TLS port is: a host name or IP address, in canonical form whoever said it, and the port."""
 
     host: Annotated[str, Size(1, 255)]
     port: Annotated[int, Range(1, 65535)]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "host", canonical_host(self.host))
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"

@@ -35,6 +35,7 @@ from staffetta.wire.outcomes import (
     StatementChanged,
     TicketChanged,
 )
+from staffetta.wire.vocabulary import Channel, EndName
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ class SessionEnd:
     every ``PING_SECONDS`` or at ``next_look``. After any call, carry out ``take()``.
     """
 
-    def __init__(self, name: messages.EndName, limits: Limits | None = None, counter: int = 0) -> None:
+    def __init__(self, name: EndName, limits: Limits | None = None, counter: int = 0) -> None:
         self.name = name
         self.limits = limits or Limits()
         self.counter = counter
@@ -141,12 +142,12 @@ class SessionEnd:
     @property
     def writable(self) -> bool:
         """Whether a whole frame may be given to any channel; while false the application holds its input."""
-        return self.over is None and self.room(messages.Channel.SHELL) >= self.limits.payload
+        return self.over is None and self.room(Channel.SHELL) >= self.limits.payload
 
     def room(self, channel: int) -> int:
         """How many bytes ``send`` takes for this channel now; a part of the hold is reserved for channel 0."""
         free = self.limits.hold - self._kept_bytes
-        if channel != messages.Channel.NOTES:
+        if channel != Channel.NOTES:
             free -= self.limits.reserve
         whole, rest = divmod(max(free, 0), self.limits.payload + frames.DATA_HEADER)
         return whole * self.limits.payload + max(rest - frames.DATA_HEADER, 0)
@@ -177,7 +178,7 @@ class SessionEnd:
 
     def send_note(self, note: notes.Note, at: int) -> None:
         """Send a message of channel 0 (a resize, the shell's exit). Raises HoldExceeded."""
-        self.send(messages.Channel.NOTES, notes.encode_note(note), at)
+        self.send(Channel.NOTES, notes.encode_note(note), at)
 
     def consumed(self, arrived: Arrived) -> None:
         """The application has taken this frame and all before it on its channel."""
@@ -207,8 +208,8 @@ class SessionEnd:
     def _due(self) -> Iterable[bytes]:
         """Channel 0 first, the others in turn, a frame each, so that none starves another."""
         channels = sorted(self._outgoing)
-        first = [channel for channel in channels if channel == messages.Channel.NOTES]
-        others = [channel for channel in channels if channel != messages.Channel.NOTES]
+        first = [channel for channel in channels if channel == Channel.NOTES]
+        others = [channel for channel in channels if channel != Channel.NOTES]
         for channel in first:
             while (message := self._outgoing[channel].sendable(self.limits.window)) is not None:
                 yield message

@@ -13,8 +13,9 @@ from staffetta.wire import fields as wire_fields
 from staffetta.wire.errors import LaterTerm, NotProven
 from staffetta.wire.fields import Counter, Id, Key, Name, Range, Size
 from staffetta.wire.identity import Purpose, SigningKey, check_proof
-from staffetta.wire.messages import Attach, ConsoleHello, EndName, JumpClientHello
+from staffetta.wire.messages import Attach, ConsoleHello, JumpClientHello
 from staffetta.wire.signed import Credential, Typ, claims_of, read_credential, seconds, sign
+from staffetta.wire.vocabulary import EndName
 
 TICKET_LIFE: Final = timedelta(minutes=5)
 TICKET_RENEWAL: Final = timedelta(minutes=2)

@@ -17,6 +17,7 @@ from staffetta.base.layout import User
 from staffetta.control.appliance import ApplianceControl, ApplianceStatus, Certificate, Job, Updates
 from staffetta.control.local import CONNECT_SECONDS, ApplianceRefused
 from staffetta.control.measures import PairMeasures
+from staffetta.control.pairing import SharedAddress
 from staffetta.control.paths import ApplianceDescription, AppliancePaths
 from staffetta.kernel.clock import parse_time
 from staffetta.kernel.errors import StaffettaError
@@ -52,6 +53,7 @@ class _Told:
     troubles: tuple[CertificateTrouble, ...]
     pair: PairMeasures | None
     no_pair: str | None
+    shared: SharedAddress | None
 
 
 def ask_base(paths: AppliancePaths, actor: str, apart: Apart, *, online: bool) -> BaseSeen | Unseen:
@@ -64,7 +66,7 @@ def ask_base(paths: AppliancePaths, actor: str, apart: Apart, *, online: bool) -
     if isinstance(told, Unseen):
         return told
     pair = told.pair if told.no_pair is None else Unseen(told.no_pair)
-    return BaseSeen(told.status, told.updates, told.jobs, (*told.certificates, *told.troubles), pair)
+    return BaseSeen(told.status, told.updates, told.jobs, (*told.certificates, *told.troubles), pair, told.shared)
 
 
 def _ask(paths: AppliancePaths, actor: str, *, online: bool) -> _Told | Unseen:
@@ -73,7 +75,7 @@ def _ask(paths: AppliancePaths, actor: str, *, online: bool) -> _Told | Unseen:
             status = control.status()
             updates = control.check_updates(actor) if online else control.updates()
             jobs = job_seen(control.jobs())
-            certificates, pair = _certificates(control), _pair(control, status)
+            certificates, pair, shared = _certificates(control), _pair(control, status), _shared(control)
     except StaffettaError as error:
         return Unseen(error.message)
     return _Told(
@@ -84,6 +86,7 @@ def _ask(paths: AppliancePaths, actor: str, *, online: bool) -> _Told | Unseen:
         troubles=tuple(one for one in certificates if isinstance(one, CertificateTrouble)),
         pair=None if isinstance(pair, Unseen) else pair,
         no_pair=pair.why if isinstance(pair, Unseen) else None,
+        shared=shared,
     )
 
 
@@ -104,6 +107,13 @@ def _pair(control: ApplianceControl, status: ApplianceStatus) -> PairMeasures | 
             return Unseen(error.message)
         site = None  # a base that is older than the question
     return Unseen("The site does not tell whether it is in a pair.") if site is None else site.pair
+
+
+def _shared(control: ApplianceControl) -> SharedAddress | None:
+    try:
+        return control.shared_address()
+    except ApplianceRefused:
+        return None  # its file is damaged, which shows on the disk
 
 
 def ask_server(description: ApplianceDescription) -> ServerSeen:

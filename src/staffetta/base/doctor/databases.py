@@ -13,11 +13,12 @@ import os
 import sqlite3
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from staffetta.base.doctor.apart import not_plain
-from staffetta.base.doctor.facts import DatabaseSeen, DatabaseState, Unseen
+from staffetta.base.doctor.facts import DatabaseSeen, DatabaseState, RoleSeen, Unseen
 from staffetta.control.paths import AppliancePaths
 
 LONGEST_SECONDS: Final = 10.0
@@ -55,13 +56,9 @@ def _looks(path: Path) -> tuple[int, int, int, int | None]:
 
 def _checked(path: Path, seconds: float, *, has_log: bool) -> tuple[DatabaseState, str]:
     if has_log and _size(path, "-shm") is None:
-        return DatabaseState.LEFT_ALONE, f"{path} was not closed; its program mends that when it starts."
-    how = "mode=ro" if has_log else "mode=ro&immutable=1"
-    end = time.monotonic() + seconds
+        return DatabaseState.LEFT_ALONE, _not_closed(path)
     try:
-        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?{how}", uri=True, timeout=2.0)) as database:
-            database.set_progress_handler(lambda: time.monotonic() > end, _LOOK_STEPS)
-            database.execute("PRAGMA trusted_schema=OFF")
+        with _opened(path, seconds, has_log=has_log) as database:
             rows = [str(row[0]) for row in database.execute("PRAGMA quick_check(3)")]
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
@@ -72,6 +69,42 @@ def _checked(path: Path, seconds: float, *, has_log: bool) -> tuple[DatabaseStat
     if rows == ["ok"]:
         return DatabaseState.WHOLE, ""
     return DatabaseState.DAMAGED, "; ".join(" ".join(row.split()) for row in rows) + "."
+
+
+def site_role(paths: AppliancePaths, seconds: float = LONGEST_SECONDS) -> RoleSeen | Unseen:
+    """The role that the site has stored."""
+    path = paths.site / "site.sqlite3"
+    if not os.access(path.parent, os.X_OK):
+        return Unseen("The role of the site cannot be read by this user.")
+    if not os.path.lexists(path):
+        return RoleSeen(None)
+    if odd := not_plain(path, sys.maxsize):
+        return Unseen(odd)
+    if not os.access(path, os.R_OK):
+        return Unseen("The role of the site cannot be read by this user.")
+    has_log = _size(path, "-wal") is not None
+    if has_log and _size(path, "-shm") is None:
+        return Unseen(_not_closed(path))
+    try:
+        with _opened(path, seconds, has_log=has_log) as database:
+            row = database.execute("SELECT role FROM data_siteinstance").fetchone()
+    except sqlite3.DatabaseError as error:
+        return Unseen(f"The role of the site could not be read from {path}: {error}.")
+    return RoleSeen(None if row is None else str(row[0]))
+
+
+def _not_closed(path: Path) -> str:
+    return f"{path} was not closed; its program mends that when it starts."
+
+
+@contextlib.contextmanager
+def _opened(path: Path, seconds: float, *, has_log: bool) -> Iterator[sqlite3.Connection]:
+    how = "mode=ro" if has_log else "mode=ro&immutable=1"
+    end = time.monotonic() + seconds
+    with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?{how}", uri=True, timeout=2.0)) as database:
+        database.set_progress_handler(lambda: time.monotonic() > end, _LOOK_STEPS)
+        database.execute("PRAGMA trusted_schema=OFF")
+        yield database
 
 
 def _size(path: Path, suffix: str) -> int | None:

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from staffetta.control.appliance import ApplianceStatus, Certificate, Job, Updates
 from staffetta.control.measures import PairMeasures
+from staffetta.control.pairing import SharedAddress
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,13 +143,45 @@ class JobSeen:
 
 @dataclass(frozen=True, slots=True)
 class BaseSeen:
-    """What base answered on the control socket; ``pair`` is None where there is no pair."""
+    """What base answered on the control socket; ``pair`` is None where there is no pair, ``shared`` where it does not
+    say."""
 
     status: ApplianceStatus
     updates: Updates
     jobs: tuple[Job, ...]
     certificates: tuple[Certificate | CertificateTrouble, ...]
     pair: PairMeasures | Unseen | None
+    shared: SharedAddress | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InterfaceSeen:
+    """A network interface of this machine; addresses with their prefix, as 192.0.2.12/24."""
+
+    name: str
+    up: bool
+    addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RoleSeen:
+    """The stored role of the site: alone, primary or backup; None where there is no site yet."""
+
+    role: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SharedSeen:
+    """The shared address of an appliance that has one. ``interface`` is the one that base puts it on, None where others
+    bring it; ``role`` is None where there is no site yet; ``held`` whether base listens there, None when it does not
+    say."""
+
+    address: str
+    interface: str | None
+    enabled: bool | Unseen
+    role: str | Unseen | None
+    held: bool | None
+    interfaces: tuple[InterfaceSeen, ...] | Unseen
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,3 +203,4 @@ class Facts:
     server: ServerSeen | Unseen
     jobs: JobSeen | Unseen
     base: BaseSeen | Unseen
+    shared: SharedSeen | None = None

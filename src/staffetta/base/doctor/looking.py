@@ -32,6 +32,7 @@ from staffetta.base.errors import CertificateRefused
 from staffetta.base.installs.feed import JobFeed
 from staffetta.base.installs.journal import JOURNAL_NAME, InstallJournal
 from staffetta.base.layout import Place, User, folders
+from staffetta.base.pairing.shared import MEMORY_NAME
 from staffetta.base.trust import TimeFloor
 from staffetta.base.updates.answer import AnswerFile
 from staffetta.control.appliance import Certificate, Job
@@ -163,11 +164,13 @@ def _read_here(paths: AppliancePaths) -> tuple[tuple[Path, int], ...]:
         (paths.base / "updates.json", LARGEST_LIST),
         (paths.base / "trust" / "time.json", LARGEST_DOCUMENT),
         (paths.base / "journal" / JOURNAL_NAME, 2 * LARGEST_LIST),
+        (paths.base / MEMORY_NAME, LARGEST_DOCUMENT),
         *((paths.certificates / f"{name}.pem", LARGEST_DOCUMENT) for name in ("site", "appliance")),
     )
 
 
-def _odd(paths: AppliancePaths, path: Path) -> str | None:
+def not_to_be_read(paths: AppliancePaths, path: Path) -> str | None:
+    """Why one of the files that are read here is not to be read."""
     return not_plain(path, dict(_read_here(paths))[path])
 
 
@@ -236,7 +239,7 @@ def _needed(paths: AppliancePaths, databases: Mapping[str, int]) -> _Needed | Un
     answer = paths.base / "updates.json"
     if not os.access(answer, os.R_OK):
         return _Needed(None)
-    if odd := _odd(paths, answer):
+    if odd := not_to_be_read(paths, answer):
         return Unseen(odd)
     offered = AnswerFile(answer).read().infos
     sizes = [info.size + info.installed_size + databases.get(info.kind.value, 0) for info in offered]
@@ -252,7 +255,7 @@ def time_floor(paths: AppliancePaths, whose: Owners, apart: Apart) -> datetime |
 def _floor(paths: AppliancePaths) -> _Floor | Unseen:
     path = paths.base / "trust" / "time.json"
     try:
-        if odd := _odd(paths, path):
+        if odd := not_to_be_read(paths, path):
             return Unseen(odd)
         return _Floor(TimeFloor(path).read())
     except StaffettaError as error:
@@ -279,7 +282,7 @@ def certificates(
 
 
 def _certificate(paths: AppliancePaths, service: CertificateService, name: str) -> _OneCertificate:
-    if odd := _odd(paths, service.path(name)):
+    if odd := not_to_be_read(paths, service.path(name)):
         return _OneCertificate(None, CertificateTrouble(name, odd))
     try:
         return _OneCertificate(service.read(name), None)
@@ -298,7 +301,7 @@ def _jobs(paths: AppliancePaths) -> JobSeen | Unseen:
         return Unseen("The install journal cannot be read by this user.")
     journal = InstallJournal(folder)
     try:
-        if odd := _odd(paths, folder / JOURNAL_NAME):
+        if odd := not_to_be_read(paths, folder / JOURNAL_NAME):
             return Unseen(f"The install journal cannot be read: {odd}")
         journal.read()
     except (StaffettaError, OSError) as error:

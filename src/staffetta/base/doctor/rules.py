@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from staffetta.base.doctor import disk_rules, running_rules
+from staffetta.base.doctor import address_rules, disk_rules, running_rules
 from staffetta.base.doctor.facts import BaseSeen, Facts
 from staffetta.base.doctor.findings import Finding, Level
 
@@ -36,4 +36,5 @@ def _judge(facts: Facts) -> tuple[Finding, ...]:
         *(one for seen in facts.databases for one in disk_rules.database(seen)),
         *running_rules.jobs(facts.jobs),
         *running_rules.pair(base),
+        *address_rules.shared(facts.shared, isinstance(base, BaseSeen)),
     )

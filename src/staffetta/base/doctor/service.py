@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
-from staffetta.base.doctor import looking
+from staffetta.base.doctor import addresses, looking
 from staffetta.base.doctor.apart import Apart
 from staffetta.base.doctor.asking import ANSWER_SECONDS, BASE_SECONDS, ask_base, ask_server
 from staffetta.base.doctor.databases import check_database
@@ -54,6 +54,7 @@ def examine(
         server=_server(base, description, whose, children, online=online),
         jobs=jobs,
         base=base,
+        shared=addresses.shared_address(paths, description, base, whose, children),
     )
 
 

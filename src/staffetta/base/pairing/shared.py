@@ -27,6 +27,7 @@ from staffetta.kernel.log import get_logger
 _log = get_logger(__name__)
 
 SOCKET: Final = "shared"
+MEMORY_NAME: Final = "shared-address.json"
 LEAVE_SECONDS: Final = 0.5
 """So long a giver goes on accepting after new connections go to the taker: handshakes under way come to their end."""
 
@@ -128,7 +129,7 @@ class SharedAddressService:
         taken: Callable[[Place], Awaitable[bool]] = answers,
     ) -> None:
         self._place = place_of(description)
-        self._file = MemoryFile(paths.base / "shared-address.json")
+        self._file = MemoryFile(paths.base / MEMORY_NAME)
         self._keeper = keeper
         self._monotonic = monotonic
         self._taken = taken

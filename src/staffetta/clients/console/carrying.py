@@ -20,9 +20,9 @@ from staffetta.clients.runtime.local_files import Source, check_place, place_of
 from staffetta.clients.runtime.network import Network
 from staffetta.clients.runtime.session import Session
 from staffetta.clients.runtime.transfers import Account, Outcome, receive, send, teller
-from staffetta.wire import files, messages, notes
-from staffetta.wire.messages import SessionKind
+from staffetta.wire import files, notes
 from staffetta.wire.notes import Direction
+from staffetta.wire.vocabulary import EndName, SessionKind
 
 CHANNEL: Final = 1
 LOOK_SECONDS: Final = 0.2
@@ -106,9 +106,7 @@ async def _carry(
 ) -> Carried:
     async with Network(account.site.book(), account.remember) as network:
         computer, opened = await open_when_there(network, account, wish, events, kind=SessionKind.FILES)
-        session = Session(
-            network, messages.EndName.CONSOLE, opened.ticket, account.key, running_version(), events.write
-        )
+        session = Session(network, EndName.CONSOLE, opened.ticket, account.key, running_version(), events.write)
         told = Account(local.name[:256])
         progress = Progress(local.name, sys.stderr, events)
         began = time.monotonic()

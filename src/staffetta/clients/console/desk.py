@@ -19,6 +19,7 @@ from staffetta.kernel.errors import Conflict, NotFound
 from staffetta.wire import frames, messages, tickets
 from staffetta.wire.errors import CloseCode, FrameError
 from staffetta.wire.liveness import Liveness, Reconnect
+from staffetta.wire.vocabulary import SessionKind
 
 ANSWER_SECONDS = 20.0
 PATIENCE_SECONDS = 3.0
@@ -82,14 +83,14 @@ class Desk:
         self,
         client: str,
         options: messages.ShellOptions | None = None,
-        kind: messages.SessionKind = messages.SessionKind.SHELL,
+        kind: SessionKind = SessionKind.SHELL,
         waits: Callable[[messages.Waiting], None] = lambda _: None,
     ) -> messages.Opened:
         """Open a session on a Jump Client; ``waits`` is told when a passive one must check in first.
 
         Raises SiteRefused (offline, not allowed, too old for this kind), SiteMoved.
         """
-        if kind is not messages.SessionKind.SHELL and kind not in self._capabilities:
+        if kind is not SessionKind.SHELL and kind not in self._capabilities:
             raise SiteRefused("site-lacks-capability", f"This site has no sessions of kind {kind.value!r} yet.")
         number = next(self._numbers)
         wish = messages.Open(number, client, kind.value, options or messages.ShellOptions())
@@ -199,7 +200,7 @@ async def open_session(
     account: SignedIn,
     wish: str,
     options: messages.ShellOptions | None = None,
-    kind: messages.SessionKind = messages.SessionKind.SHELL,
+    kind: SessionKind = SessionKind.SHELL,
     waits: Waits | None = None,
 ) -> tuple[messages.ListedClient, messages.Opened]:
     """Open a session on the computer with this id or name. Asked again where the site moves or restarts meanwhile.

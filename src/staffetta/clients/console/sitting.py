@@ -18,6 +18,7 @@ from staffetta.clients.runtime.session import Session
 from staffetta.wire import messages, notes
 from staffetta.wire.errors import CloseCode, FrameError, HoldExceeded
 from staffetta.wire.signed import SIGNED_OUT
+from staffetta.wire.vocabulary import Channel, EndName
 
 LONG_PAUSE_SECONDS = 1.0
 LAST_OUTPUT_SECONDS = 2.0  # how long a slow terminal may take what arrived before the end
@@ -78,13 +79,13 @@ class Sitting:
             typed = await self._terminal.read()
             if not typed:
                 if not self._terminal.interactive and await self._session.writable():
-                    self._session.send(messages.Channel.SHELL, END_OF_FILE)
+                    self._session.send(Channel.SHELL, END_OF_FILE)
                 elif self._terminal.interactive:
                     self._session.end("the console's terminal is gone")
                 return
             send, leaves = escape.feed(typed) if self._terminal.interactive else (typed, False)
             if send:
-                self._session.send(messages.Channel.SHELL, send)
+                self._session.send(Channel.SHELL, send)
             if leaves:
                 self._session.end(LEFT)
                 return
@@ -92,10 +93,10 @@ class Sitting:
     async def _output(self) -> None:
         """Show what the far end sends; what the terminal took counts as consumed."""
         while (frame := await self._session.arrived()) is not None:
-            if frame.channel == messages.Channel.SHELL:
+            if frame.channel == Channel.SHELL:
                 await self._terminal.write(frame.payload)
                 self._shown += len(frame.payload)
-            elif frame.channel == messages.Channel.NOTES:
+            elif frame.channel == Channel.NOTES:
                 self._note(frame.payload)
             self._session.consumed(frame)
             if self._expected is not None and self._shown >= self._expected:
@@ -151,9 +152,7 @@ async def connect(account: SignedIn, wish: str, terminal: Terminal, events: Even
     options = messages.ShellOptions(*_sides(*terminal.size()))
     async with Network(account.site.book(), account.remember) as network:
         computer, opened = await open_when_there(network, account, wish, events, options)
-        session = Session(
-            network, messages.EndName.CONSOLE, opened.ticket, account.key, running_version(), events.write
-        )
+        session = Session(network, EndName.CONSOLE, opened.ticket, account.key, running_version(), events.write)
         with terminal:
             if terminal.interactive:
                 await terminal.say(f"{computer.name}: leave with Enter, ~ and a dot")

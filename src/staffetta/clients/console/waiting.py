@@ -18,7 +18,7 @@ from staffetta.clients.runtime.network import Network
 from staffetta.kernel.clock import parse_time, utc_now
 from staffetta.kernel.errors import InvalidInput
 from staffetta.wire import messages
-from staffetta.wire.messages import SessionKind
+from staffetta.wire.vocabulary import SessionKind
 
 TICK_SECONDS: Final = 1.0
 PLAIN_SECONDS: Final = 60.0

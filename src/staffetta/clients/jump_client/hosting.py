@@ -21,6 +21,7 @@ from staffetta.wire import messages, notes
 from staffetta.wire.errors import FrameError
 from staffetta.wire.identity import SigningKey
 from staffetta.wire.outcomes import Arrived
+from staffetta.wire.vocabulary import Channel, EndName, SessionKind
 
 EXIT_SECONDS = 10.0
 NO_SHELL_STATUS = 127
@@ -33,11 +34,11 @@ async def host(
 ) -> None:
     """Serve one invitation to its end."""
     with bound(session=invite.session):
-        session = Session(network, messages.EndName.JUMP_CLIENT, invite.ticket, key, version, _log_event)
+        session = Session(network, EndName.JUMP_CLIENT, invite.ticket, key, version, _log_event)
         place = asyncio.create_task(session.run())
         try:
             await session.joined.wait()
-            if session.over is None and invite.kind == messages.SessionKind.FILES:
+            if session.over is None and invite.kind == SessionKind.FILES:
                 await FileHost(session, Path.home()).run()
             elif session.over is None:
                 await _serve(session, settings, invite.options)
@@ -54,7 +55,7 @@ async def _serve(session: Session, settings: ClientSettings, options: messages.S
     except OSError as error:
         _log.error("no shell", extra={"command": command[0], "why": str(error)})
         complaint = f"{command[0]} cannot be started: {error.strerror}\r\n".encode()
-        session.send(messages.Channel.SHELL, complaint)
+        session.send(Channel.SHELL, complaint)
         await _say_exit(session, NO_SHELL_STATUS, len(complaint))
         return
     _log.info("shell started", extra={"pid": shell.pid})
@@ -100,7 +101,7 @@ async def _output(session: Session, shell: Shell) -> int:
         data = await shell.read()
         if not data:
             break
-        session.send(messages.Channel.SHELL, data)
+        session.send(Channel.SHELL, data)
         count += len(data)
     return count
 
@@ -111,10 +112,10 @@ async def _input(session: Session, shell: Shell) -> None:
     typing = asyncio.create_task(_type(session, shell, typed))
     try:
         while (frame := await session.arrived()) is not None:
-            if frame.channel == messages.Channel.SHELL:
+            if frame.channel == Channel.SHELL:
                 typed.put_nowait(frame)
                 continue
-            if frame.channel == messages.Channel.NOTES:
+            if frame.channel == Channel.NOTES:
                 _note(shell, frame.payload)
             session.consumed(frame)
     finally:

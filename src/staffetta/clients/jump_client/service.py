@@ -19,10 +19,10 @@ from staffetta.clients.updating.following import Follower
 from staffetta.clients.updating.starting import Updates
 from staffetta.kernel.log import get_logger
 from staffetta.wire import messages, tickets
-from staffetta.wire.messages import ClientMode
+from staffetta.wire.vocabulary import ClientMode, SessionKind
 
 CAPABILITIES = ("shell", "files", "resume", "passive")
-KINDS = frozenset(messages.SessionKind)
+KINDS = frozenset(SessionKind)
 ROLE = "jump-client"
 STATUS = "client-status"
 PASSIVE = "passive"

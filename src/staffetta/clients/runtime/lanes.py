@@ -13,6 +13,7 @@ from staffetta.kernel.log import get_logger
 from staffetta.wire import messages, notes
 from staffetta.wire.errors import FrameError
 from staffetta.wire.outcomes import Arrived
+from staffetta.wire.vocabulary import Channel
 
 _log = get_logger(__name__)
 
@@ -92,7 +93,7 @@ class Lanes:
     async def run(self) -> None:
         """Hand frames out until the session is over."""
         while (frame := await self._session.arrived()) is not None:
-            if frame.channel == messages.Channel.NOTES:
+            if frame.channel == Channel.NOTES:
                 self._note(frame.payload)
                 self._session.consumed(frame)
                 continue

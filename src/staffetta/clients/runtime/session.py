@@ -24,6 +24,7 @@ from staffetta.wire import messages, notes, outcomes, resume, tickets
 from staffetta.wire.errors import FINAL_CODES, CloseCode, FrameError
 from staffetta.wire.identity import SigningKey
 from staffetta.wire.liveness import Reconnect
+from staffetta.wire.vocabulary import EndName
 
 SESSION_PATH: Final = "/client/session"
 ATTACH_SECONDS: Final = 4.0
@@ -39,7 +40,7 @@ class Session:
     def __init__(
         self,
         network: Network,
-        end: messages.EndName,
+        end: EndName,
         ticket: str,
         key: SigningKey,
         version: str,

@@ -25,7 +25,7 @@ from staffetta.clients.updating.starting import Updates
 from staffetta.kernel.clock import format_time, utc_now
 from staffetta.kernel.log import get_logger
 from staffetta.wire.enrolment import UpdateAction, UpdateAnswer, UpdateQuestion
-from staffetta.wire.messages import ClientMode
+from staffetta.wire.vocabulary import ClientMode
 
 FIRST_SECONDS: Final = 10.0  # a client that gets no place at the site asks all the same
 SPREAD_SECONDS: Final = 2.0  # over which a fleet's questions are spread after a move

@@ -16,10 +16,11 @@ from django.conf import settings
 
 from staffetta.kernel.clock import utc_now
 from staffetta.kernel.files import sha256_of
+from staffetta.site.accounts.models import Account
 from staffetta.site.backup import archive, lines, manifest, rules, work
 from staffetta.site.backup.age import EncryptingWriter, Sink
 from staffetta.site.backup.archive import ArchiveWriter
-from staffetta.site.backup.manifest import Content, LeftOutFile, Manifest
+from staffetta.site.backup.manifest import Content, Holds, LeftOutFile, Manifest
 from staffetta.site.backup.picture import one_picture
 from staffetta.site.backup.rules import File, Wanted
 from staffetta.site.data import blobs, documents, identity
@@ -27,10 +28,11 @@ from staffetta.site.data.documents import Document
 from staffetta.site.data.errors import BlobMissing
 from staffetta.site.data.models import Blob, Record
 from staffetta.site.data.sync import Sync
+from staffetta.site.fleet.models import JumpClient
 from staffetta.site.management.models import StoredFile
 from staffetta.site.processes.errors import OtherDatabase
 from staffetta.site.processes.tasks import copy_database, snapshot_bytes
-from staffetta.site.support.models import SessionSegment
+from staffetta.site.support.models import SessionReport, SessionSegment
 
 _ROWS: Final = 1000
 _FILE_TYPE: Final = StoredFile._meta.label
@@ -97,7 +99,9 @@ def _gather(folder: Path, wanted: Wanted, stack: contextlib.ExitStack, *, in_the
             rows = Record.objects.order_by("origin", "incarnation", "sequence").iterator(chunk_size=_ROWS)
             records_said = lines.write_lines(records_file, (lines.record_line(row) for row in rows))
         linked = _link(folder, _chosen_blobs(selection, wanted))
-        recordings = 0 if rules.holds_recordings(wanted) else SessionSegment.objects.values("sha256").distinct().count()
+        recorded = SessionSegment.objects.values("report").distinct().count()
+        segments = 0 if rules.holds_recordings(wanted) else SessionSegment.objects.values("sha256").distinct().count()
+        holds = _holds(wanted, len(selection.taken), recorded)
         origin, term = identity.origin(), identity.role_term()
     said = Manifest(
         site_version=settings.STAFFETTA_VERSION,
@@ -112,10 +116,21 @@ def _gather(folder: Path, wanted: Wanted, stack: contextlib.ExitStack, *, in_the
         blobs=len(linked),
         blob_bytes=sum(path.stat().st_size for path in linked),
         files_left_out=tuple(LeftOutFile(file.id, file.name, file.size) for file in selection.left_out),
-        recordings_left_out=recordings,
-        left_out=rules.left_out_sentences(wanted, len(left_out), recordings, embedded=embedded),
+        recordings_left_out=segments,
+        left_out=rules.left_out_sentences(wanted, len(left_out), recorded - holds.recordings, embedded=embedded),
+        holds=holds,
     )
     return _Gathered(said, documents_file, records_file, database, linked)
+
+
+def _holds(wanted: Wanted, files: int, recorded: int) -> Holds:
+    return Holds(
+        users=Account.objects.filter(probe=False).count(),
+        jump_clients=JumpClient.objects.filter(revoked_at=None).count(),
+        files=files,
+        sessions=SessionReport.objects.count() if wanted.logged_history else 0,
+        recordings=recorded if rules.holds_recordings(wanted) else 0,
+    )
 
 
 def _database(folder: Path, wanted: Wanted) -> tuple[Path | None, bool]:

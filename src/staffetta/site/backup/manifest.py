@@ -1,7 +1,7 @@
 """`manifest.json`, the first member of a backup: what it is of, what is in it, what was left out and why."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any, Final
 
@@ -33,8 +33,20 @@ class LeftOutFile:
 
 
 @dataclass(frozen=True, slots=True)
+class Holds:
+    """What a backup holds, in things that an administrator knows. ``recordings`` counts sessions that have one."""
+
+    users: int
+    jump_clients: int
+    files: int
+    sessions: int
+    recordings: int
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a backup says of itself. ``records`` and ``database`` are None when they were left out.
+    """What a backup says of itself. ``records`` and ``database`` are None when they were left out, ``holds`` in a
+    backup of a release that did not say it.
 
     ``recordings_left_out`` counts segments of recordings (each at most ten seconds or a megabyte), ``left_out`` says
     for people what else is missing, a sentence each.
@@ -54,6 +66,7 @@ class Manifest:
     files_left_out: tuple[LeftOutFile, ...]
     recordings_left_out: int
     left_out: tuple[str, ...]
+    holds: Holds | None = None
 
     @property
     def content_bytes(self) -> int:
@@ -112,7 +125,14 @@ def _manifest(body: dict[str, Any]) -> Manifest:
         ),
         recordings_left_out=_number(body["recordings_left_out"]),
         left_out=tuple(_text(one) for one in body["left_out"]),
+        holds=_holds(body.get("holds")),
     )
+
+
+def _holds(body: Any) -> Holds | None:
+    if body is None:
+        return None
+    return Holds(**{one.name: _number(body[one.name]) for one in fields(Holds)})
 
 
 def _content(body: Any) -> Content | None:

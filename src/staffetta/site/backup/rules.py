@@ -58,7 +58,7 @@ def holds_recordings(wanted: Wanted) -> bool:
 
 
 def left_out_sentences(wanted: Wanted, files: int, recordings: int, *, embedded: bool) -> tuple[str, ...]:
-    """Say what is missing in a backup, for its manifest and for who makes it."""
+    """Say what is missing in a backup, for its manifest and for who makes it. ``recordings``: of so many sessions."""
     said: list[str] = []
     if not wanted.logged_history:
         said.append("The logged history (session reports and the audit log) was left out, as asked.")
@@ -66,7 +66,8 @@ def left_out_sentences(wanted: Wanted, files: int, recordings: int, *, embedded:
     elif not embedded:
         said.append("The copy of the database was left out: make one with the database's own tools.")
     if recordings:
-        said.append(f"Recordings were left out: {recordings} segments.")
+        sessions = "1 session" if recordings == 1 else f"{recordings} sessions"
+        said.append(f"Recordings were left out, those of {sessions}.")
     if files:
         said.append(
             f"{files} files of the file store were left out: only the newest {MOST_FILES} of less than "

@@ -28,7 +28,7 @@ from staffetta.ui.signin.access import needs
 from staffetta.wire import fields as wire_fields
 from staffetta.wire.fields import Key, to_base64url
 from staffetta.wire.frames import read_object
-from staffetta.wire.messages import SessionKind
+from staffetta.wire.vocabulary import SessionKind
 
 PAGE: Final = 50
 MOST_GOING_ON: Final = 20

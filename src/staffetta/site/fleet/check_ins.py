@@ -19,7 +19,7 @@ from staffetta.site.data import audit
 from staffetta.site.fleet import presence
 from staffetta.site.fleet.errors import ClientUnknown
 from staffetta.site.fleet.models import JumpClient, Presence, ServedVersion
-from staffetta.wire.messages import ClientMode
+from staffetta.wire.vocabulary import ClientMode
 
 LONGEST_SECONDS: Final = 24 * 3600
 """A passive client checks in at least this often (C4)."""

@@ -3,7 +3,7 @@
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from staffetta.site.fleet.service import MOST_HOURS, MOST_USES
+from staffetta.site.fleet.enrolling import MOST_HOURS, MOST_USES
 from staffetta.site.fleet.updates import HIGHEST_LIMIT
 
 

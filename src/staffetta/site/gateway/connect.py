@@ -35,9 +35,10 @@ from staffetta.site.support.models import LiveSession
 from staffetta.site.support.service import SessionFacts
 from staffetta.wire import frames, messages, tickets
 from staffetta.wire.errors import CloseCode, NotProven
-from staffetta.wire.messages import ClientMode, EndName, SessionKind
+from staffetta.wire.listing import pages_of_clients
 from staffetta.wire.signed import SIGNED_OUT
 from staffetta.wire.tickets import About
+from staffetta.wire.vocabulary import ClientMode, EndName, SessionKind
 
 _log = get_logger(__name__)
 
@@ -264,7 +265,7 @@ class Connect:
             )
             for row in await in_database(fleet.list_clients)
         ]
-        for page in messages.pages_of_clients(request.request, rows):
+        for page in pages_of_clients(request.request, rows):
             console.connection.send(page)
 
     async def _open(self, console: PresentConsole, request: messages.Open) -> None:

@@ -18,7 +18,7 @@ from staffetta.site.support.models import LiveSession
 from staffetta.wire import frames, messages, outcomes, resume, tickets
 from staffetta.wire.errors import CloseCode
 from staffetta.wire.identity import KEY_BYTES, SigningKey, certificate_sha256
-from staffetta.wire.messages import Channel, EndName
+from staffetta.wire.vocabulary import Channel, EndName
 
 ECHOES: Final = 100
 _BREAK_AT: Final = 50

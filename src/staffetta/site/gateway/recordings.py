@@ -13,7 +13,7 @@ from staffetta.kernel.log import get_logger
 from staffetta.site.support import service as support
 from staffetta.site.support.errors import SessionUnknown
 from staffetta.site.support.segments import OpenSegment, Recorder, SealedSegment, SegmentDamaged
-from staffetta.wire.messages import EndName
+from staffetta.wire.vocabulary import EndName
 
 _log = get_logger(__name__)
 

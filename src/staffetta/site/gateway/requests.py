@@ -30,7 +30,7 @@ from staffetta.wire import fields as wire_fields
 from staffetta.wire.enrolment import UpdateAction
 from staffetta.wire.fields import Key, Size
 from staffetta.wire.frames import read_object
-from staffetta.wire.messages import ClientMode
+from staffetta.wire.vocabulary import ClientMode
 
 _log = get_logger(__name__)
 

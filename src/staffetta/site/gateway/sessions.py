@@ -34,9 +34,9 @@ from staffetta.site.support.segments import RecordingFull
 from staffetta.site.support.service import Attached, SessionFacts
 from staffetta.wire import messages
 from staffetta.wire.errors import CloseCode
-from staffetta.wire.messages import EndName
 from staffetta.wire.signed import SIGNED_OUT, from_milliseconds, milliseconds
 from staffetta.wire.tickets import About, Ticket
+from staffetta.wire.vocabulary import EndName
 
 _log = get_logger(__name__)
 

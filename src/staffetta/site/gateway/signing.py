@@ -8,9 +8,9 @@ from staffetta.kernel.clock import utc_now
 from staffetta.site.gateway.standing import Standing
 from staffetta.wire import messages, signed, tickets, waking
 from staffetta.wire.identity import SigningKey, certificate_sha256
-from staffetta.wire.messages import EndName
 from staffetta.wire.signed import Statement
 from staffetta.wire.tickets import About
+from staffetta.wire.vocabulary import EndName
 
 ELSEWHERE: Final = "elsewhere"
 """Why a ``move`` points to the other appliance, and the code of an HTTP answer that does."""

@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from staffetta.site.support.errors import BadSearch
 from staffetta.site.support.wanted import ENDED, GOING_ON, Wanted
-from staffetta.wire.messages import SessionKind
+from staffetta.wire.vocabulary import SessionKind
 
 MOST: Final = 200
 

@@ -19,7 +19,8 @@ from staffetta.site.support.models import SessionReport, SessionSegment
 from staffetta.site.support.recording import Recording, asciicast
 from staffetta.site.support.segments import SegmentDamaged, read_segment
 from staffetta.ui.sentences import say
-from staffetta.wire.messages import Channel, ShellOptions
+from staffetta.wire.messages import ShellOptions
+from staffetta.wire.vocabulary import Channel
 
 _log = get_logger(__name__)
 

@@ -19,7 +19,7 @@ from typing import Final, Self
 from staffetta.site.support.segments import RecordedFrame, SegmentDamaged
 from staffetta.wire import frames, notes
 from staffetta.wire.errors import FrameError
-from staffetta.wire.messages import Channel, EndName
+from staffetta.wire.vocabulary import Channel, EndName
 
 _BEYOND: Final = 2**62
 """A number or a time (µs) that no session reaches, and the database could not add to another."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from staffetta.wire import frames, messages, notes
 from staffetta.wire.errors import CloseCode, FrameError
-from staffetta.wire.messages import EndName
+from staffetta.wire.vocabulary import Channel, EndName
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +282,7 @@ class Relay:
             case frames.Data() if peer is not None:
                 if session.recorded:
                     yield Record(name, end, message)
-                if frame.channel == messages.Channel.NOTES:
+                if frame.channel == Channel.NOTES:
                     yield from self._told(name, end, frame.payload)
                 yield Send(peer.connection, message)
             case frames.Ack() if peer is not None:

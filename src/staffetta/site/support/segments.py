@@ -33,7 +33,7 @@ from staffetta.kernel.files import sync_directory
 from staffetta.site.support.errors import SupportError
 from staffetta.wire import frames
 from staffetta.wire.errors import FrameError
-from staffetta.wire.messages import EndName
+from staffetta.wire.vocabulary import EndName
 
 MAGIC: Final = b"STFSEG1\n"
 SEAL_SECONDS: Final = 10.0

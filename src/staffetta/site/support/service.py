@@ -29,7 +29,8 @@ from staffetta.site.support.errors import BadAttach, Fenced, SessionOver, Sessio
 from staffetta.site.support.models import AttachedEnd, LiveSession, SessionReport, SessionSegment, SessionTransfer
 from staffetta.site.support.pauses import ENDS_GIVE_UP_AFTER, Before, pause_before
 from staffetta.site.support.reports import ATTACHED, DETACHED, ENDED, OPENED, SEGMENT, TAKEN_UP, TRANSFERRED
-from staffetta.wire import messages, notes
+from staffetta.wire import notes
+from staffetta.wire.vocabulary import SessionKind
 
 ENDS: Final = frozenset({"console", "jump-client"})
 MOST_COUNTER: Final = 2**63 - 1
@@ -93,7 +94,7 @@ def open_session(
     in which files are moved is never recorded: their bytes stay with the ends.
     """
     now = utc_now()
-    recorded = recorded and kind != messages.SessionKind.FILES
+    recorded = recorded and kind != SessionKind.FILES
     with transaction.atomic():
         rep_name, client_name = ("probe", "probe") if probe else _parties(rep_id, client_id)
         row = LiveSession.objects.create(
@@ -224,7 +225,7 @@ def note_transfer(session: str, end: str, told: notes.Transferred, at: datetime)
     with transaction.atomic():
         row = _row(session)
         known = SessionTransfer.objects.filter(event__report_id=session, event__end=end, channel=told.channel)
-        if row.kind != messages.SessionKind.FILES or known.exists():
+        if row.kind != SessionKind.FILES or known.exists():
             return
         _tell(
             row,
