@@ -100,6 +100,11 @@ def test_a_backup_says_whose_it_is_and_can_become_primary(browser: Client) -> No
     page = browser.get(FAILOVER).content.decode()
     assert "This appliance is the backup of b.example.org:443." in page
     assert "Pull a data-sync from b.example.org:443 while becoming primary" in page
+    before, _, asked = (
+        page.partition('id="become-primary"')[2].partition("</form>")[0].partition('<details class="confirm">')
+    )
+    assert "<button" not in before, "it asks first"
+    assert "Traffic turns to this appliance" in asked and "must be off or reachable" in asked
     refused = browser.post(f"{FAILOVER}/become-primary", {"with_sync": "on"})
     assert refused.status_code == 503, "nobody answers there, so there is no last data-sync"
     assert SiteInstance.objects.get().role == Role.BACKUP

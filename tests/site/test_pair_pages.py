@@ -1,0 +1,65 @@
+"""What the pages of a pair ask and tell, in a real Chromium, on sites of their own in the state that it takes."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from own_site import PASSWORD, run_site
+from playwright.sync_api import expect
+from running_site import RunningSite, running_site
+
+from browser import conftest as windows
+from browser.conftest import PHONE, WIDE, People, Window
+
+pytestmark = [pytest.mark.live, pytest.mark.browser, pytest.mark.timeout(300)]
+chromium, people = windows.chromium, windows.people
+
+FAILOVER = "/login/management/failover"
+A_BACKUP = """
+import django; django.setup()
+from django.utils import timezone
+from staffetta.site.data.models import SiteInstance
+from staffetta.site.failover.models import Relationship
+SiteInstance.objects.update(role="backup")
+now = timezone.now()
+Relationship.objects.create(
+    peer_origin="other", peer_key=b"k" * 32, peer_host="127.0.0.9", peer_port=9, own_host="a.example.org",
+    own_port=443, peer_leaf="0" * 64, established_at=now, seen_at=now, looked_at=now, peer_role="primary", peer_term=1,
+)
+"""
+
+
+@pytest.fixture
+def site(migrated: Path, tmp_path: Path) -> Iterator[RunningSite]:
+    with running_site(migrated, tmp_path / "site") as made:
+        yield made
+
+
+def arrive(people: People, site: RunningSite, **options: object) -> Window:
+    window = people.arrive(site.url, **options)
+    window.sign_in("/login", "admin", PASSWORD)
+    window.page.get_by_role("heading", name="Information").wait_for()
+    return window
+
+
+@pytest.mark.req("F4", "S5")
+@pytest.mark.parametrize(("scheme", "viewport"), [("light", WIDE), ("dark", PHONE)])
+def test_become_primary_asks_before_it_acts(
+    site: RunningSite, people: People, scheme: str, viewport: dict[str, int]
+) -> None:
+    run_site(site.folder, "-c", A_BACKUP)
+    window = arrive(people, site, color_scheme=scheme, viewport=viewport)
+    window.open(FAILOVER)
+    page = window.page
+    do = page.get_by_role("button", name="Become primary", exact=True)
+    expect(do).to_be_hidden()
+    page.get_by_text("Become primary…").press("Enter")
+    expect(do).to_be_visible()
+    window.assert_sound()
+    with window.refusal(503):
+        do.click()
+        page.get_by_role("alert").get_by_text("Nothing was changed.").wait_for()  # the other does not answer there
+    page.get_by_label("Pull a data-sync").uncheck()
+    page.get_by_text("Become primary…").click()
+    do.click()
+    page.get_by_text("This appliance is the primary now.").wait_for()
