@@ -21,6 +21,7 @@ from staffetta.site.failover import identity, job_record, job_service, job_store
 from staffetta.site.failover.job_errors import NothingNewer
 from staffetta.site.failover.job_record import Targets
 from staffetta.site.failover.models import Relationship
+from staffetta.site.failover.rules import CheckName
 from swapped import wrong_when_swapped
 
 SECURITY = "/login/management/security"
@@ -80,6 +81,9 @@ def test_each_failed_check_is_named_and_the_fields_keep_what_was_entered(
     assert answer.status_code == 409
     page = answer.content.decode()
     assert 'data-check="backup-reached" data-state="failed"' in page
+    named = re.findall(r'data-check="(.*?)" data-state="(.*?)"', page)
+    assert {name for name, _ in named} == set(CheckName), "what was not looked at is named too"
+    assert dict(named)["clocks"] == "later" and page.count("not looked at") == 8
     assert 'value="127.0.0.9"' in page
     shared = browser.post(f"{FAILOVER}/establish", {**details, "backup_host": settings.STAFFETTA_SHARED_HOST})
     assert 'data-check="not-the-shared-name" data-state="failed"' in shared.content.decode()

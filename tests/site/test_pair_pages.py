@@ -10,6 +10,7 @@ from running_site import RunningSite, running_site
 
 from browser import conftest as windows
 from browser.conftest import PHONE, WIDE, People, Window
+from staffetta.front.certificates import make_self_signed
 
 pytestmark = [pytest.mark.live, pytest.mark.browser, pytest.mark.timeout(300)]
 chromium, people = windows.chromium, windows.people
@@ -63,3 +64,24 @@ def test_become_primary_asks_before_it_acts(
     page.get_by_text("Become primary…").click()
     do.click()
     page.get_by_text("This appliance is the primary now.").wait_for()
+
+
+@pytest.mark.req("F1", "S5")
+@pytest.mark.parametrize(("scheme", "viewport"), [("dark", WIDE), ("light", PHONE)])
+def test_what_was_not_looked_at_is_listed_too(
+    site: RunningSite, people: People, scheme: str, viewport: dict[str, int]
+) -> None:
+    (site.folder / "site.pem").write_bytes(make_self_signed(["localhost"], [], 10))
+    window = arrive(people, site, color_scheme=scheme, viewport=viewport)
+    window.open(FAILOVER)
+    page = window.page
+    page.locator("[name=backup_host]").fill("192.0.2.11")
+    page.locator("[name=reverse_host]").fill("192.0.2.10")
+    page.get_by_text("Establish relationship…").click()
+    window.assert_sound()
+    with window.refusal(409):
+        page.get_by_role("button", name="Establish relationship", exact=True).click()
+        page.locator("#checks").wait_for()
+    assert page.locator("#checks [data-state=failed]").count() == 1
+    assert page.locator("#checks").get_by_text("not looked at").count() == 9
+    window.assert_sound()

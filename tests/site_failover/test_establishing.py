@@ -151,6 +151,7 @@ def test_the_command_prints_each_check_and_leaves_with_the_class_of_the_error(pa
     assert done.returncode == 5
     assert "FAILED  not-the-shared-name:" in done.stderr
     assert "ok      key-set:" in done.stderr
+    assert "-       clocks: not looked at. The clocks" in done.stderr
     assert pair.a.command("establish", "--backup", "b:0", "--reverse", pair.a.at, "--yes").returncode == 2
     unasked = pair.a.command("establish", "--backup", pair.b.at, "--reverse", pair.a.at, typed="n\n")
     assert unasked.returncode == 1 and f"replaces that of {pair.b.at}" in unasked.stdout + unasked.stderr

@@ -91,6 +91,7 @@ def establish_command(service: Any, actor: str, backup: str, reverse: str) -> No
 
     The configuration of this appliance replaces what was configured on a new backup.
     """
+    from staffetta.site.failover.checklist import not_looked_at
     from staffetta.site.failover.errors import NotEstablished
     from staffetta.wire.pair import parse_endpoint
 
@@ -99,6 +100,8 @@ def establish_command(service: Any, actor: str, backup: str, reverse: str) -> No
     except NotEstablished as error:
         for check in error.checks:
             click.echo(f"{'ok    ' if check.ok else 'FAILED'}  {check.name}: {check.detail}", err=True)
+        for ahead in not_looked_at(error.checks):
+            click.echo(f"-       {ahead.name}: not looked at. {ahead.asks}", err=True)
         raise
     click.echo("The relationship is established: this appliance is the primary. Data-sync begins by itself.")
 
