@@ -22,6 +22,7 @@ from staffetta.site.failover.job_errors import NothingNewer
 from staffetta.site.failover.job_record import Targets
 from staffetta.site.failover.models import Relationship
 from staffetta.site.failover.rules import CheckName
+from staffetta.wire import pair
 from swapped import wrong_when_swapped
 
 SECURITY = "/login/management/security"
@@ -52,7 +53,9 @@ def test_the_key_is_generated_here_and_entered_there(browser: Client) -> None:
     browser.post(f"{SECURITY}/generate")
     key = service.preshared_key()
     assert key is not None
-    assert key in browser.get(SECURITY).content.decode()
+    page = browser.get(SECURITY).content.decode()
+    assert key in page
+    assert f'id="key-fingerprint">{pair.key_fingerprint(key)}<' in page
     refused = browser.post(SECURITY, {"key": "too short"})
     assert refused.status_code == 400
     assert service.preshared_key() == key, "a refused key changes nothing"

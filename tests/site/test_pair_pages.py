@@ -1,5 +1,6 @@
 """What the pages of a pair ask and tell, in a real Chromium, on sites of their own in the state that it takes."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -85,3 +86,18 @@ def test_what_was_not_looked_at_is_listed_too(
     assert page.locator("#checks [data-state=failed]").count() == 1
     assert page.locator("#checks").get_by_text("not looked at").count() == 9
     window.assert_sound()
+
+
+@pytest.mark.req("F1", "S5")
+def test_the_fingerprint_stands_beside_a_key_that_is_hidden(site: RunningSite, people: People) -> None:
+    window = arrive(people, site)
+    window.open("/login/management/security")
+    window.page.get_by_role("button", name="Generate a key").click()
+    shown = window.page.locator("#key-fingerprint")
+    expect(shown).to_have_text(re.compile(r"([0-9a-f]{4} ){3}[0-9a-f]{4}"))
+    expect(window.page.locator("#preshared-key")).to_be_hidden()
+    window.assert_sound()
+    phone = arrive(people, site, color_scheme="dark", viewport=PHONE)
+    phone.open("/login/management/security")
+    expect(phone.page.locator("#key-fingerprint")).to_have_text(shown.inner_text())
+    phone.assert_sound()

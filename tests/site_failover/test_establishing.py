@@ -158,6 +158,11 @@ def test_the_command_prints_each_check_and_leaves_with_the_class_of_the_error(pa
     assert pair.a.role()[0] == "alone"
     assert pair.a.command("break", "--yes").returncode == 4
     assert pair.a.command("become-primary", "--yes").returncode == 4
+    shown, alone = pair.a.command("key", "--show"), pair.b.command("key", "--fingerprint")
+    assert shown.stdout.strip() == KEY, "for a script the key is alone"
+    assert shown.stderr.strip() == f"Fingerprint: {alone.stdout.strip()}", "with one key it is the same on both"
+    assert KEY[:4] not in alone.stdout + alone.stderr
+    assert pair.a.command("key", "--show", "--fingerprint").returncode == 2
     weak = pair.a.command("key", "--file", "-", typed="password")
     assert weak.returncode == 2
     assert "generated" in weak.stderr

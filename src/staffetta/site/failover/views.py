@@ -44,8 +44,8 @@ def security(request: HttpRequest) -> HttpResponse:
         else:
             messages.success(request, _("The pre-shared key is set."))
             return HttpResponseRedirect(reverse("failover:security"))
-    key = service.preshared_key()
-    return render(request, "failover/security.html", {"form": form, "key": key}, status=status)
+    context = {"form": form, "key": service.preshared_key(), "fingerprint": service.key_fingerprint()}
+    return render(request, "failover/security.html", context, status=status)
 
 
 @_manages
