@@ -29,6 +29,7 @@ FLAGS = [
     "--no-first-run",
 ]
 WIDE = {"width": 1280, "height": 900}
+TABLET = {"width": 820, "height": 1180}
 PHONE = {"width": 390, "height": 844}
 PATIENCE_SECONDS = 60
 """For one page or element; what takes longer by nature says so itself."""
@@ -41,6 +42,10 @@ CUT_OFF = """() => [...document.querySelectorAll("main table")].filter((table) =
   return place.scrollWidth > place.clientWidth + 1 && !scrolls;
 }).map((table) => table.innerText.slice(0, 80))"""
 """A table that is too wide must be in a place that scrolls, that the keyboard reaches, and whose edge is shaded."""
+
+SIDEWAYS = """() => [...document.querySelectorAll("main .table-responsive")].filter(
+  (place) => place.scrollWidth > place.clientWidth + 1
+).map((place) => place.innerText.slice(0, 80))"""
 
 GIVEN_UP = "net::ERR_ABORTED"
 """The page itself dropped the request: a stream that is opened again, a poll that a click overtakes, a download."""
@@ -136,6 +141,10 @@ class Window:
     def cut_off(self) -> list[str]:
         """Tables that are wider than their place and do not show it: no bar, no shade says that they scroll."""
         return list(self.page.evaluate(CUT_OFF))
+
+    def sideways(self) -> list[str]:
+        """Tables that have to be scrolled to the side to be read whole."""
+        return list(self.page.evaluate(SIDEWAYS))
 
     def assert_sound(self) -> None:
         """The page fits its window, nothing on it is cut off unseen, and axe finds nothing."""

@@ -21,6 +21,8 @@ from staffetta.site.failover import identity, job_record, job_service, job_store
 from staffetta.site.failover.job_errors import NothingNewer
 from staffetta.site.failover.job_record import Targets
 from staffetta.site.failover.models import Relationship
+from staffetta.site.failover.rules import CheckName
+from staffetta.wire import pair
 from swapped import wrong_when_swapped
 
 SECURITY = "/login/management/security"
@@ -51,7 +53,9 @@ def test_the_key_is_generated_here_and_entered_there(browser: Client) -> None:
     browser.post(f"{SECURITY}/generate")
     key = service.preshared_key()
     assert key is not None
-    assert key in browser.get(SECURITY).content.decode()
+    page = browser.get(SECURITY).content.decode()
+    assert key in page
+    assert f'id="key-fingerprint">{pair.key_fingerprint(key)}<' in page
     refused = browser.post(SECURITY, {"key": "too short"})
     assert refused.status_code == 400
     assert service.preshared_key() == key, "a refused key changes nothing"
@@ -80,6 +84,9 @@ def test_each_failed_check_is_named_and_the_fields_keep_what_was_entered(
     assert answer.status_code == 409
     page = answer.content.decode()
     assert 'data-check="backup-reached" data-state="failed"' in page
+    named = re.findall(r'data-check="(.*?)" data-state="(.*?)"', page)
+    assert {name for name, _ in named} == set(CheckName), "what was not looked at is named too"
+    assert dict(named)["clocks"] == "later" and page.count("not looked at") == 8
     assert 'value="127.0.0.9"' in page
     shared = browser.post(f"{FAILOVER}/establish", {**details, "backup_host": settings.STAFFETTA_SHARED_HOST})
     assert 'data-check="not-the-shared-name" data-state="failed"' in shared.content.decode()
@@ -100,6 +107,11 @@ def test_a_backup_says_whose_it_is_and_can_become_primary(browser: Client) -> No
     page = browser.get(FAILOVER).content.decode()
     assert "This appliance is the backup of b.example.org:443." in page
     assert "Pull a data-sync from b.example.org:443 while becoming primary" in page
+    before, _, asked = (
+        page.partition('id="become-primary"')[2].partition("</form>")[0].partition('<details class="confirm">')
+    )
+    assert "<button" not in before, "it asks first"
+    assert "Traffic turns to this appliance" in asked and "must be off or reachable" in asked
     refused = browser.post(f"{FAILOVER}/become-primary", {"with_sync": "on"})
     assert refused.status_code == 503, "nobody answers there, so there is no last data-sync"
     assert SiteInstance.objects.get().role == Role.BACKUP

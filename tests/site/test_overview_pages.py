@@ -10,7 +10,7 @@ from running_site import RunningSite, running_site
 from told_fleet import NAMES, WANTED
 
 from browser import conftest as windows
-from browser.conftest import PHONE, WIDE, People, Window
+from browser.conftest import PHONE, TABLET, WIDE, People, Window
 from staffetta.site.fleet.standing import Standing
 from vendor.publisher import release_with_clients
 
@@ -52,6 +52,27 @@ def test_pair_job_and_fleet_are_sound(
         expect(window.page.locator(f"#standing-{standing}")).to_have_attribute("aria-current", "true")
         listed = window.page.locator("#clients").inner_text()
         assert [one for one in NAMES.values() if one in listed] == [name]
+
+
+@pytest.mark.req("C5", "S5")
+@pytest.mark.parametrize("locale", ["en-GB", "it-IT"])
+@pytest.mark.parametrize("viewport", [TABLET, PHONE], ids=["tablet", "phone"])
+def test_no_table_has_to_be_scrolled_to_the_side(
+    people: People, told: tuple[RunningSite, str], viewport: dict[str, int], locale: str
+) -> None:
+    site, job = told
+    window = people.arrive(site.url, viewport=viewport, locale=locale)
+    window.open("/login")
+    window.page.locator("[name=username]").fill("admin")
+    window.page.locator("[name=password]").fill(PASSWORD)
+    window.page.keyboard.press("Enter")
+    window.page.locator("#site-host").wait_for()
+    pages = ("jump-clients", "jump-clients/installers", "users", "reports/sessions", "audit-log", "management/failover")
+    for path in (*(f"/login/{page}" for page in pages), job):
+        window.open(path)
+        window.page.get_by_role("heading", level=1).wait_for()
+        assert window.narrow(), path
+        assert window.sideways() == [], path
 
 
 @pytest.mark.req("C5", "S5")

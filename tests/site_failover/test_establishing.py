@@ -151,12 +151,18 @@ def test_the_command_prints_each_check_and_leaves_with_the_class_of_the_error(pa
     assert done.returncode == 5
     assert "FAILED  not-the-shared-name:" in done.stderr
     assert "ok      key-set:" in done.stderr
+    assert "-       clocks: not looked at. The clocks" in done.stderr
     assert pair.a.command("establish", "--backup", "b:0", "--reverse", pair.a.at, "--yes").returncode == 2
     unasked = pair.a.command("establish", "--backup", pair.b.at, "--reverse", pair.a.at, typed="n\n")
     assert unasked.returncode == 1 and f"replaces that of {pair.b.at}" in unasked.stdout + unasked.stderr
     assert pair.a.role()[0] == "alone"
     assert pair.a.command("break", "--yes").returncode == 4
     assert pair.a.command("become-primary", "--yes").returncode == 4
+    shown, alone = pair.a.command("key", "--show"), pair.b.command("key", "--fingerprint")
+    assert shown.stdout.strip() == KEY, "for a script the key is alone"
+    assert shown.stderr.strip() == f"Fingerprint: {alone.stdout.strip()}", "with one key it is the same on both"
+    assert KEY[:4] not in alone.stdout + alone.stderr
+    assert pair.a.command("key", "--show", "--fingerprint").returncode == 2
     weak = pair.a.command("key", "--file", "-", typed="password")
     assert weak.returncode == 2
     assert "generated" in weak.stderr

@@ -8,6 +8,7 @@ import pytest
 
 from staffetta.site.data.roles import Role
 from staffetta.site.failover import rules
+from staffetta.site.failover.checklist import not_looked_at
 from staffetta.site.failover.rules import Alarm, CheckName, Finding, Held, Own, Seen, Verdict, failed
 from staffetta.site.failover.states import ROLES
 from staffetta.wire.pair import Answer, Begin, Endpoint, Side
@@ -213,3 +214,13 @@ def test_what_a_start_does(role: Role, looked_ago: float | None, seen: Seen, wai
 
 def test_the_role_table_is_whole() -> None:
     assert ROLES.check() == []
+
+
+@pytest.mark.req("F1")
+def test_what_was_not_looked_at_is_named_with_what_it_asks() -> None:
+    ahead = not_looked_at([*rules.check_fields(BEGIN.backup, BEGIN.reverse, ()), rules.check_key_set(False)])
+    made = {CheckName.NOT_SHARED_NAME, CheckName.NOT_ITSELF, CheckName.KEY_SET}
+    assert [one.name for one in ahead] == [name.value for name in CheckName if name not in made]
+    everything = not_looked_at(())
+    assert len({one.asks for one in everything}) == len(CheckName), "each asks something of its own"
+    assert not_looked_at(rules.Check(name, True, "") for name in CheckName) == ()

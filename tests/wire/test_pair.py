@@ -1,6 +1,7 @@
 """Establishing a pair: any change, any other key, reflection and replay are refused; tokens and hello bind the leaf."""
 
 import dataclasses
+import hashlib
 import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -160,6 +161,16 @@ def test_a_generated_key_is_read_back_however_it_is_typed(entropy: bytes) -> Non
     assert pair.readable_key(letters) == key
     for typed in (key.upper(), key.replace("-", " "), f"  {key}\n", key.replace("-", "")):
         assert pair.normalised_key(typed) == letters
+
+
+def test_a_fingerprint_tells_keys_apart_and_not_what_they_are() -> None:
+    typed = "abcd-efgh-ijkl-mnop-qrst-uvwx-yz23"
+    shown = pair.key_fingerprint(typed)
+    assert shown == "2167 d911 2912 1d54"
+    assert shown == pair.key_fingerprint(f" {typed.upper().replace('-', ' ')}\n"), "however it is typed"
+    assert shown != pair.key_fingerprint(typed[::-1])
+    plain = hashlib.sha256(pair.normalised_key(typed).encode()).hexdigest()
+    assert shown.replace(" ", "") not in (plain[:16], hashlib.sha256(KEY).hexdigest()[:16], KEY.hex()[:16])
 
 
 @pytest.mark.parametrize(

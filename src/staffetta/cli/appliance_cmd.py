@@ -25,6 +25,7 @@ from staffetta.control.appliance import (
 )
 from staffetta.control.pairing import DEFAULT_HOURS, LEAST_HOURS, MOST_HOURS, SharedState
 from staffetta.kernel.errors import Unavailable
+from staffetta.kernel.sizes import megabytes
 
 REOPEN_SECONDS = 120.0
 """So long a watched job may be out of sight while base itself is replaced."""
@@ -302,7 +303,7 @@ def _print_updates(updates: Updates, as_json: bool) -> None:
     for offer in updates.offers:
         agreed = offer.eula is None or offer.eula_accepted
         ready = "" if not agreed else "can be installed" if offer.selectable else " ".join(offer.needs)
-        click.echo(f"  {offer.target}  {offer.kind} {offer.version}  {offer.size / 1e6:.1f} MB  {ready}")
+        click.echo(f"  {offer.target}  {offer.kind} {offer.version}  {megabytes(offer.size)}  {ready}")
         if not agreed:
             click.echo("    The licence agreement must be accepted first: staffetta appliance eula show")
     if not updates.offers:

@@ -14,7 +14,7 @@ from staffetta.cli.site_process import set_up_site, site_in, working_as
 from staffetta.kernel.clock import format_time
 from staffetta.kernel.errors import InvalidInput, NotFound
 from staffetta.kernel.files import appearing_whole
-from staffetta.releases.disk import megabytes
+from staffetta.kernel.sizes import megabytes
 from staffetta.site.backup.age import is_age
 
 if TYPE_CHECKING:

@@ -67,11 +67,18 @@ def status_command(service: Any, actor: str, as_json: bool) -> None:
 @click.option("--generate", is_flag=True, help="Have a new key drawn, and print it.")
 @click.option("--file", type=click.File("r"), help="Take the key from FILE; - is standard input.")
 @click.option("--show", is_flag=True, help="Print the key that is set.")
+@click.option("--fingerprint", is_flag=True, help="Print its fingerprint alone, which does not tell the key.")
 @on_site
-def key_command(service: Any, actor: str, generate: bool, file: Any, show: bool) -> None:
-    """Set or show the inter-appliance pre-shared key; both appliances need the same one."""
-    if generate + (file is not None) + show != 1:
-        raise click.UsageError("Give one of --generate, --file and --show.")
+def key_command(service: Any, actor: str, generate: bool, file: Any, show: bool, fingerprint: bool) -> None:
+    """Set or show the inter-appliance pre-shared key; both appliances need the same one.
+
+    Its fingerprint, the same on both then, goes to standard error beside the key.
+    """
+    if generate + (file is not None) + show + fingerprint != 1:
+        raise click.UsageError("Give one of --generate, --file, --show and --fingerprint.")
+    if fingerprint:
+        click.echo(service.key_fingerprint() or "No key is set.")
+        return
     if show:
         click.echo(service.preshared_key() or "No key is set.")
     elif generate:
@@ -79,6 +86,8 @@ def key_command(service: Any, actor: str, generate: bool, file: Any, show: bool)
     else:
         service.set_preshared_key(file.read(4096), actor)
         click.echo("The pre-shared key is set.")
+    if (shown := service.key_fingerprint()) is not None:
+        click.echo(f"Fingerprint: {shown}", err=True)
 
 
 @group.command("establish")
@@ -91,6 +100,7 @@ def establish_command(service: Any, actor: str, backup: str, reverse: str) -> No
 
     The configuration of this appliance replaces what was configured on a new backup.
     """
+    from staffetta.site.failover.checklist import not_looked_at
     from staffetta.site.failover.errors import NotEstablished
     from staffetta.wire.pair import parse_endpoint
 
@@ -99,6 +109,8 @@ def establish_command(service: Any, actor: str, backup: str, reverse: str) -> No
     except NotEstablished as error:
         for check in error.checks:
             click.echo(f"{'ok    ' if check.ok else 'FAILED'}  {check.name}: {check.detail}", err=True)
+        for ahead in not_looked_at(error.checks):
+            click.echo(f"-       {ahead.name}: not looked at. {ahead.asks}", err=True)
         raise
     click.echo("The relationship is established: this appliance is the primary. Data-sync begins by itself.")
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from staffetta.kernel.sizes import megabytes
 from staffetta.releases.errors import DiskFull
 
 SPARE: Final = 16 << 20
@@ -55,8 +56,3 @@ def sync_file_system(folder: Path) -> None:
             raise OSError(code, os.strerror(code), str(folder))
     finally:
         os.close(descriptor)
-
-
-def megabytes(size: int) -> str:
-    """Return a size in MB (10⁶ bytes), as pages show it."""
-    return f"{size / 1_000_000:.1f} MB"

@@ -19,12 +19,13 @@ from tuf.ngclient.config import UpdaterConfig
 from tuf.ngclient.updater import Updater
 
 from staffetta.kernel.files import sync_directory
+from staffetta.kernel.sizes import megabytes
 from staffetta.packages import Installed, PackageInfo, eula_target
 from staffetta.packages.bundle import hashed_name
 from staffetta.packages.errors import DocumentInvalid, Expired, NotTrusted, OlderMetadata
 from staffetta.packages.selection import require_installable
 from staffetta.packages.trust import RootTrust, follow_roots, package_infos
-from staffetta.releases.disk import disk_full_named, megabytes, require_space
+from staffetta.releases.disk import disk_full_named, require_space
 from staffetta.releases.errors import PackageDamaged, ReleaseMissing, ServerUnreachable
 from staffetta.releases.floor import Seen, VersionFloor
 from staffetta.releases.package_file import Progress

@@ -37,6 +37,8 @@ _LEAST_DIFFERENT: Final = 8
 _GROUP: Final = 4
 _CONTEXT: Final = b"staffetta pair establish v1\0"
 _KEY_SALT: Final = b"staffetta pair pre-shared key v1"
+_FINGERPRINT: Final = b"staffetta pair key fingerprint v1\0"
+_FINGERPRINT_DIGITS: Final = 16
 _HOST_NAME: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(\.(?!-)[a-z0-9_-]{1,63}(?<!-))*")
 
 _Format1 = Annotated[int, Range(1, 1)]
@@ -93,6 +95,17 @@ def establish_key(text: str) -> bytes:
     """The key of the MACs, stretched so that a key that a person thought of is not cheap to guess."""
     letters = normalised_key(text).encode("ascii")
     return hashlib.scrypt(letters, salt=_KEY_SALT, n=2**14, r=8, p=1, dklen=32)
+
+
+def key_fingerprint(text: str) -> str:
+    """What two people compare to see that their keys are the same: 16 hexadecimal digits of a SHA-256, in fours.
+
+    It may be read out. A generated key is 160 random bits, which nothing that follows from it helps to guess. One that
+    a person thought of may be less, so the SHA-256 is that of the stretched key: a guess costs what it costs against
+    the MACs of establishing, and none of those follows from it.
+    """
+    digits = hashlib.sha256(_FINGERPRINT + establish_key(text)).hexdigest()[:_FINGERPRINT_DIGITS]
+    return " ".join(digits[start : start + _GROUP] for start in range(0, len(digits), _GROUP))
 
 
 # Establishing

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from staffetta.releases.disk import megabytes
+from staffetta.kernel.sizes import megabytes
 
 SHOWN_NAMES: Final = 3
 

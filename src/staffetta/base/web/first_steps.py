@@ -1,43 +1,22 @@
-"""What an administrator does first on an appliance, until the site's first password is changed, and how far; pure."""
+"""What an administrator does first on an appliance, until the site's first password is changed, and how far."""
 
-from dataclasses import dataclass
-from enum import StrEnum
-
-from django.utils.functional import Promise
+from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from staffetta.control.appliance import ApplianceStatus, Eula, Updates
-
-
-class StepState(StrEnum):
-    """Whether a step is behind the administrator, is the next one, or comes later."""
-
-    DONE = "done"
-    NEXT = "next"
-    LATER = "later"
-
-
-@dataclass(frozen=True, slots=True)
-class FirstStep:
-    """One step: what to do, why or how, and the name of the page where it is done."""
-
-    name: str
-    state: StepState
-    label: str | Promise
-    more: str | Promise
-    page: str | None = None
-
+from staffetta.ui.first_steps import FirstStep, StepState
 
 _STEPS = (
-    ("password", _("Set a password of your own"), _("Done at the first sign-in."), None),
+    ("password", _("Set a password of your own"), _("Done at the first sign-in."), None, ""),
     (
         "check",
         _("Check for updates"),
         _("Where no update server can be reached, upload a bundle there under Manual installation."),
         "updates",
+        _("Updates"),
     ),
-    ("eula", _("Accept the licence agreement"), _("It comes with what is on offer."), "updates"),
-    ("site", _("Install the site"), _("It takes about a minute, and you see each step."), "updates"),
+    ("eula", _("Accept the licence agreement"), _("It comes with what is on offer."), "updates", _("Updates")),
+    ("site", _("Install the site"), _("It takes about a minute, and you see each step."), "updates", _("Updates")),
     (
         "sign-in",
         _("Open the site and sign in"),
@@ -46,6 +25,7 @@ _STEPS = (
             "have, anybody who reaches it may be first."
         ),
         None,
+        _("Sign in"),
     ),
 )
 
@@ -70,9 +50,13 @@ def first_steps(status: ApplianceStatus, updates: Updates, eula: Eula | None) ->
         "site": installed,
     }
     found, ahead = [], False
-    for name, label, more, page in _STEPS:
+    for name, label, more, page, link in _STEPS:
         behind = not ahead and done.get(name, False)
         state = StepState.DONE if behind else StepState.LATER if ahead else StepState.NEXT
         ahead = ahead or not behind
-        found.append(FirstStep(name, state, label, more, page))
+        address = f"{status.own_site_url}/login" if name == "sign-in" and status.own_site_url else ""
+        url = reverse(page) if page else address
+        if state is not StepState.NEXT:
+            url = ""
+        found.append(FirstStep(name, state, label, more, url, link, address))
     return tuple(found)

@@ -10,6 +10,7 @@ from axes.handlers.proxy import AxesProxyHandler
 from django.contrib.auth.models import Permission
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from staffetta.kernel.clock import utc_now
@@ -91,6 +92,14 @@ def may(rep_id: str, permission: str) -> bool:
     """Whether an account that is not disabled may do something; read anew at each call, so changes count at once."""
     account = Account.objects.filter(pk=rep_id, is_active=True).first()
     return account is not None and Allowed(permission.removeprefix(f"{APP_LABEL}.")) in _rights(account).allowed
+
+
+def another_may_start_sessions(account: Account) -> bool:
+    """Whether somebody else than this account could hold a session, being administrator or allowed to."""
+    allowed = Q(is_superuser=True) | Q(
+        user_permissions__content_type__app_label=APP_LABEL, user_permissions__codename=Allowed.START_SESSIONS.value
+    )
+    return Account.objects.filter(allowed, probe=False, is_active=True).exclude(pk=account.pk).exists()
 
 
 def list_accounts() -> tuple[AccountSummary, ...]:

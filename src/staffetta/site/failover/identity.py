@@ -35,6 +35,12 @@ def preshared_key() -> str | None:
     return None if held is None else pair.readable_key(held.reveal().decode("ascii"))
 
 
+def key_fingerprint() -> str | None:
+    """Return the fingerprint of the pre-shared key, the same on both appliances when their keys are; None without."""
+    held = _row().preshared_key
+    return None if held is None else pair.key_fingerprint(held.reveal().decode("ascii"))
+
+
 def set_preshared_key(text: str | None, actor: str) -> str:
     """Set the pre-shared key, or a generated one for None; return it in groups. Raises ``UnusableKey``."""
     letters = pair.normalised_key(text or pair.generate_key(secrets.token_bytes(pair.KEY_ENTROPY)))

@@ -38,6 +38,7 @@ PEER_ACTOR: Final = handshake.PEER_ACTOR
 
 preshared_key_set = identity.preshared_key_set
 preshared_key = identity.preshared_key
+key_fingerprint = identity.key_fingerprint
 set_preshared_key = identity.set_preshared_key
 settle = watching.settle
 look = watching.look

@@ -15,6 +15,7 @@ from staffetta.site.accounts.models import Account
 from staffetta.site.accounts.permissions import Allowed
 from staffetta.site.data.roles import Role
 from staffetta.site.failover import job_service, overview, preflight, service
+from staffetta.site.failover.checklist import not_looked_at
 from staffetta.site.failover.errors import FailoverError, NotEstablished
 from staffetta.site.failover.forms import BecomePrimaryForm, EstablishForm, KeyForm
 from staffetta.site.failover.job_errors import NothingNewer
@@ -43,8 +44,8 @@ def security(request: HttpRequest) -> HttpResponse:
         else:
             messages.success(request, _("The pre-shared key is set."))
             return HttpResponseRedirect(reverse("failover:security"))
-    key = service.preshared_key()
-    return render(request, "failover/security.html", {"form": form, "key": key}, status=status)
+    context = {"form": form, "key": service.preshared_key(), "fingerprint": service.key_fingerprint()}
+    return render(request, "failover/security.html", context, status=status)
 
 
 @_manages
@@ -68,7 +69,7 @@ def pair(request: HttpRequest) -> HttpResponse:
 @_manages
 @require_POST
 def establish(request: HttpRequest) -> HttpResponse:
-    """Establish the relationship; what failed is named, check by check."""
+    """Establish the relationship; what failed is named, check by check, and what would have been looked at next."""
     form = EstablishForm(request.POST)
     if not form.is_valid():
         return _page(request, form, status=400)
@@ -186,7 +187,8 @@ def _page(
     problem: str = "",
     status: int = 200,
 ) -> HttpResponse:
-    context = {**_state(), "form": form, "checks": checks, "problem": problem}
+    ahead = not_looked_at(checks) if checks else ()
+    context = {**_state(), "form": form, "checks": checks, "ahead": ahead, "problem": problem}
     return render(request, "failover/pair.html", context, status=status)
 
 

@@ -1,6 +1,7 @@
 """The site's common pages: the entrance, Status > Information, and the way to the appliance's own interface."""
 
 from dataclasses import dataclass
+from typing import cast
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -9,11 +10,16 @@ from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from staffetta.kernel.clock import utc_now
+from staffetta.site.accounts import service as accounts
+from staffetta.site.accounts.models import Account
 from staffetta.site.accounts.permissions import Allowed
-from staffetta.site.data.identity import site_identity
+from staffetta.site.data.identity import role, site_identity
+from staffetta.site.data.roles import Role
 from staffetta.site.fleet import service as fleet
 from staffetta.site.support import service as support
 from staffetta.site.support.service import SessionFacts
+from staffetta.site.web.first_steps import first_steps
+from staffetta.ui.first_steps import FirstStep
 from staffetta.ui.signin.access import public, signed_in
 from staffetta.ui.signin.views import sign_in
 from staffetta.wire.fields import to_base64url
@@ -80,4 +86,20 @@ def information(request: HttpRequest) -> HttpResponse:
     if request.user.has_perm(Allowed.VIEW_REPORTS.full):
         live = tuple(session for session in support.live_sessions() if not session.probe)[:50]
     template = "web/information_live.html" if request.headers.get("HX-Request") == "true" else "web/information.html"
-    return render(request, template, {"facts": facts, "sessions": live, "now": utc_now()})
+    context = {"facts": facts, "sessions": live, "now": utc_now(), "steps": _first_steps(request, now.clients)}
+    return render(request, template, context)
+
+
+def _first_steps(request: HttpRequest, computers: int) -> tuple[FirstStep, ...]:
+    """What is left to begin with, for who reads the page; nothing on a backup, which follows its primary."""
+    here = role()
+    if not here.serves:
+        return ()
+    account = cast("Account", request.user)
+    found = {
+        "computer": computers > 0,
+        "representative": accounts.another_may_start_sessions(account),
+        "pair": here is not Role.ALONE,
+    }
+    may = [one for one in Allowed if account.has_perm(one.full)]
+    return first_steps(may, [name for name, done in found.items() if done])
