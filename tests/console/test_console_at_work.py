@@ -80,7 +80,10 @@ def screen(page: Page) -> str:
 
 
 def shows(page: Page, text: str) -> None:
-    wait_until(f"{text!r} on the screen, not {screen(page)!r}", lambda: text in screen(page))
+    try:
+        wait_until(f"{text!r} on the screen", lambda: text in screen(page))
+    except AssertionError as late:
+        raise AssertionError(f"{late}; there is {screen(page)!r}") from None
 
 
 def finish(window: Window, session: str) -> dict[str, Any]:
@@ -355,10 +358,11 @@ def test_a_phone_has_the_keys_that_it_lacks(arrive: Callable[..., Window]) -> No
     connected(page)
     shows(page, PROMPT.strip())
     assert rita.narrow()
-    page.keyboard.type("cat\n")
-    page.keyboard.type("held")
+    page.keyboard.type("cat\nheld\n")
+    shows(page, "\nheld\nheld")  # once typed, once by cat, which has the terminal by now
     page.locator("#touch-keys [data-key=control]").tap()
     page.keyboard.type("c")
+    shows(page, f"^C\n{PROMPT.strip()}")
     page.keyboard.type("echo free\n")
     shows(page, "\nfree")
     page.locator("#end").tap()
