@@ -15,6 +15,7 @@ from staffetta.site.accounts.models import Account
 from staffetta.site.accounts.permissions import Allowed
 from staffetta.site.data.models import SiteInstance
 from staffetta.site.data.roles import Role
+from staffetta.site.support import service as support
 from swapped import wrong_when_swapped
 
 chromium, people = windows.chromium, windows.people
@@ -23,6 +24,8 @@ FRESH = """
 import django; django.setup()
 from staffetta.site.accounts.models import Account
 from staffetta.site.fleet.models import JumpClient
+from staffetta.site.support.models import SessionReport
+SessionReport.objects.all().delete()
 JumpClient.objects.all().delete()
 Account.objects.exclude(username="admin").delete()
 """
@@ -47,7 +50,7 @@ def test_each_step_is_gone_when_done_and_the_list_when_only_a_pair_is_left(
     assert steps(client) == everything
     person("paul", Allowed.VIEW_REPORTS)
     assert steps(client) == everything, "who may not start sessions is no representative"
-    enrolled("shop-1")
+    shop = enrolled("shop-1")
     assert steps(client) == [("representative", "running"), ("pair", "later")]
     SiteInstance.objects.update(role=Role.PRIMARY)
     assert steps(client) == [("representative", "running")]
@@ -58,6 +61,8 @@ def test_each_step_is_gone_when_done_and_the_list_when_only_a_pair_is_left(
     assert steps(client) == [], "a pair is only for those who want one"
     Account.objects.filter(pk=rita.pk).update(is_active=False)
     assert steps(client) == [("representative", "running"), ("pair", "later")]
+    support.open_session(admin.pk, shop, "shell")
+    assert steps(client) == [], "the administrator gives support alone"
 
 
 @pytest.mark.req("S12")

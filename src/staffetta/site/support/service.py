@@ -280,6 +280,11 @@ def count_live_sessions() -> int:
     return LiveSession.objects.filter(ended_at=None, probe=False).count()
 
 
+def support_was_given() -> bool:
+    """Return whether this site has ever had a session, probes left out."""
+    return SessionReport.objects.exists()
+
+
 def session(session_id: str) -> SessionFacts:
     """Return one session. Raises ``SessionUnknown``."""
     return _facts(_row(session_id))

@@ -98,7 +98,7 @@ def _first_steps(request: HttpRequest, computers: int) -> tuple[FirstStep, ...]:
     account = cast("Account", request.user)
     found = {
         "computer": computers > 0,
-        "representative": accounts.another_may_start_sessions(account),
+        "representative": accounts.another_may_start_sessions(account) or support.support_was_given(),
         "pair": here is not Role.ALONE,
     }
     may = [one for one in Allowed if account.has_perm(one.full)]
