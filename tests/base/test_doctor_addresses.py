@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from staffetta.base.doctor import address_rules, addresses
-from staffetta.base.doctor.facts import InterfaceSeen, SharedSeen, Unseen
+from staffetta.base.doctor.facts import Damaged, InterfaceSeen, SharedSeen, Unseen
 from staffetta.base.doctor.findings import Finding, Level
 from staffetta.control.paths import AppliancePaths, read_description
 
@@ -42,6 +42,10 @@ def judged(seen: SharedSeen | None, runs: bool = True) -> list[Finding]:
         (replace(BACKUP, enabled=False), "not enabled"),
         (replace(BACKUP, role=None, held=None), "there is no site"),
         (replace(BACKUP, interface=None), "brought by others; this appliance is the backup"),
+        (
+            replace(PRIMARY, interfaces=(replace(ETH0, addresses=("198.51.100.7/24", "192.0.2.12/32")),)),
+            "A router must lead it here: it is in no network of eth0.",
+        ),
         (replace(PRIMARY, interface=None, address="127.0.10.3", interfaces=(LO,)), "this appliance is the primary"),
         (replace(BACKUP, interface=None, interfaces=(replace(LO, addresses=("192.0.2.12/32",)),)), "on lo"),
         (
@@ -78,11 +82,15 @@ def test_an_appliance_without_one_is_not_judged() -> None:
         (replace(BACKUP, interfaces=(replace(ETH0, up=False),)), Level.WARNING, "is down", "ip link set eth0 up"),
         (replace(PRIMARY, interfaces=(replace(WITH, up=False),)), Level.ERROR, "is down", "ip link set eth0 up"),
         (replace(BACKUP, interfaces=(LO,)), Level.WARNING, "does not have (it has lo)", "--shared-interface"),
+        (replace(BACKUP, interfaces=(replace(ETH0, carrier=False),)), Level.WARNING, "no carrier", "cable"),
+        (replace(PRIMARY, interfaces=(replace(WITH, carrier=False),)), Level.ERROR, "no carrier", "cable"),
+        (replace(BACKUP, interface=None, held=True), Level.WARNING, "is the backup: a load balancer", "quarter"),
+        (replace(BACKUP, held=True, enabled=False), Level.WARNING, "listens at 192.0.2.12, but it is not", "logs"),
         (
-            replace(BACKUP, interfaces=(replace(ETH0, addresses=("198.51.100.7/24", "2001:db8::10/64")),)),
-            Level.WARNING,
-            "in no network of eth0",
-            "an address of that network",
+            replace(PRIMARY, enabled=Damaged("shared-address.json is damaged.")),
+            Level.ERROR,
+            "does not move it",
+            "Remove it, then `staffetta appliance shared-address enable`",
         ),
         (
             replace(PRIMARY, interfaces=(replace(ETH0, addresses=("192.0.2.10/24", "192.0.2.12/24")),)),
@@ -115,13 +123,13 @@ def test_while_base_is_down_it_is_not_told_to_do_anything() -> None:
 
 
 def test_what_is_not_known_is_said_and_nothing_is_concluded_from_it() -> None:
-    for unseen in (
-        replace(PRIMARY, role=Unseen("The role is not known.")),
-        replace(PRIMARY, enabled=Unseen("Nobody says whether.")),
-        replace(PRIMARY, interfaces=Unseen("`ip` is missing.")),
+    for unseen, todo in (
+        (replace(PRIMARY, role=Unseen("The role is not known.")), "Run this as root."),
+        (replace(PRIMARY, enabled=Unseen("Nobody says whether.")), "Run this as root."),
+        (replace(PRIMARY, interfaces=Unseen("`ip` is missing.")), ""),
     ):
         (one,) = judged(unseen)
-        assert (one.level, one.todo) == (Level.UNSEEN, "Run this as root.")
+        assert (one.level, one.todo) == (Level.UNSEEN, todo)
 
 
 # What is seen of a machine whose appliance does not run
@@ -175,7 +183,8 @@ def test_what_is_damaged_is_named(pair: AppliancePaths, damage: str) -> None:
     memory.mkdir() if damage == "a folder" else memory.write_text(damage)
     give(pair)
     (one,) = found(pair)["shared address"]
-    assert (one.level, str(memory) in one.seen) == (Level.UNSEEN, True)
+    assert (one.level, str(memory) in one.seen) == (Level.ERROR, True)
+    assert "Remove it" in one.todo
 
 
 def test_a_database_without_a_role_is_named(pair: AppliancePaths) -> None:

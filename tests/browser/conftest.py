@@ -3,6 +3,7 @@
 import contextlib
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -114,6 +115,13 @@ class Window:
     def pages(self) -> list[str]:
         """The links of the navigation, by name."""
         return self.page.get_by_role("navigation", name="Pages").get_by_role("link").all_inner_texts()
+
+    def hear(self, words: str) -> None:
+        """Wait until the browser has complained of something in these words."""
+        end = time.monotonic() + 30
+        while not any(words in one for one in self.complaints):
+            assert time.monotonic() < end, f"nothing was said of {words!r}: {self.complaints}"
+            self.page.wait_for_timeout(50)
 
     @contextlib.contextmanager
     def refusal(self, status: int) -> Iterator[None]:

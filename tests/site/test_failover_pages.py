@@ -56,6 +56,7 @@ def test_the_key_is_generated_here_and_entered_there(browser: Client) -> None:
     page = browser.get(SECURITY).content.decode()
     assert key in page
     assert f'id="key-fingerprint">{pair.key_fingerprint(key)}<' in page
+    assert page.count(key) == 1, "nowhere but behind *Show the key*"
     refused = browser.post(SECURITY, {"key": "too short"})
     assert refused.status_code == 400
     assert service.preshared_key() == key, "a refused key changes nothing"
@@ -111,7 +112,7 @@ def test_a_backup_says_whose_it_is_and_can_become_primary(browser: Client) -> No
         page.partition('id="become-primary"')[2].partition("</form>")[0].partition('<details class="confirm">')
     )
     assert "<button" not in before, "it asks first"
-    assert "Traffic turns to this appliance" in asked and "must be off or reachable" in asked
+    assert "This appliance becomes the primary" in asked and "both serve if the other one runs" in asked
     refused = browser.post(f"{FAILOVER}/become-primary", {"with_sync": "on"})
     assert refused.status_code == 503, "nobody answers there, so there is no last data-sync"
     assert SiteInstance.objects.get().role == Role.BACKUP

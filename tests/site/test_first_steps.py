@@ -95,11 +95,8 @@ def test_a_newcomer_goes_from_step_to_step(
     fresh: RunningSite, people: People, scheme: str, viewport: dict[str, int], locale: str
 ) -> None:
     window = people.arrive(fresh.url, color_scheme=scheme, viewport=viewport, locale=locale)
-    window.open("/login")
+    window.sign_in("/login", "admin", PASSWORD)
     page = window.page
-    page.locator("[name=username]").fill("admin")
-    page.locator("[name=password]").fill(PASSWORD)
-    page.keyboard.press("Enter")
     page.locator("#first-steps").wait_for()
     window.assert_sound()
     page.locator("#step-representative").click()

@@ -62,10 +62,7 @@ def test_no_table_has_to_be_scrolled_to_the_side(
 ) -> None:
     site, job = told
     window = people.arrive(site.url, viewport=viewport, locale=locale)
-    window.open("/login")
-    window.page.locator("[name=username]").fill("admin")
-    window.page.locator("[name=password]").fill(PASSWORD)
-    window.page.keyboard.press("Enter")
+    window.sign_in("/login", "admin", PASSWORD)
     window.page.locator("#site-host").wait_for()
     pages = ("jump-clients", "jump-clients/installers", "users", "reports/sessions", "audit-log", "management/failover")
     for path in (*(f"/login/{page}" for page in pages), job):

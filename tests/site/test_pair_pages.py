@@ -51,7 +51,7 @@ def refused(window: Window, button: Locator, status: int) -> None:
         with window.page.expect_response(lambda answer: answer.status == status):
             button.click()
         window.page.locator("#problem").wait_for()
-        window.page.wait_for_timeout(500)  # the console says it after the page is there
+        window.hear(f"status of {status} ")  # the console says it after the page is there
 
 
 @pytest.mark.req("F4", "S5")
@@ -118,10 +118,7 @@ def test_the_drawing_of_a_pair_fits_a_tablet_while_the_other_is_silent(
     silent = A_BACKUP + "Relationship.objects.update(seen_at=now - timedelta(minutes=5))"
     run_site(site.folder, "-c", silent)
     window = people.arrive(site.url, viewport=TABLET, locale=locale)
-    window.open("/login")
-    window.page.locator("[name=username]").fill("admin")
-    window.page.locator("[name=password]").fill(PASSWORD)
-    window.page.keyboard.press("Enter")
+    window.sign_in("/login", "admin", PASSWORD)
     window.page.locator("#site-host").wait_for()
     window.open(FAILOVER)
     expect(window.page.locator("[data-answers=no]")).to_be_visible()

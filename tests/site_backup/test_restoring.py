@@ -242,7 +242,7 @@ def test_the_password_is_asked_for_and_must_be_right(plain: bytes, tmp_path: Pat
     with unchanged(tmp_path, WrongPassword):
         restore(sink.getvalue(), b"wrong")
     assert service.read_manifest(io.BytesIO(sink.getvalue()), b"right").site_version == "0.1.0"
-    assert restore(sink.getvalue(), b"right").documents > 0
+    assert restore(sink.getvalue(), b"right").manifest.documents.count > 0
 
 
 def test_a_backup_appliance_and_a_frozen_one_refuse(plain: bytes, tmp_path: Path) -> None:

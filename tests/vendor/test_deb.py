@@ -121,7 +121,7 @@ def _backup_and_restore(machine: Machine) -> None:
     assert machine.run("stat", "-c", "%U %a", file).strip() == "root 600"
     assert machine.run("head", "-c", "21", file) == "age-encryption.org/v1"
     restored = machine.run("sh", "-c", "cd /var/backups; staffetta backup restore site.age --yes " + " ".join(secret))
-    assert "put back" in restored
+    assert "Restored:" in restored
     machine.run("sh", "-c", "umask 077; echo wrong > /root/password")
     refused = machine.try_run("staffetta", "backup", "restore", file, *secret, "--yes")
     assert refused.returncode != 0

@@ -275,7 +275,7 @@ def _watch(appliance: ApplianceControl, job: str, as_json: bool = False) -> None
 
 
 def _carried(step: str, done: int, total: int) -> str:
-    return f"  {step}: {done / 1e6:.1f} of {total / 1e6:.1f} MB ({done * 100 // total} %)"
+    return f"  {step}: {megabytes(done)} of {megabytes(total)} ({done * 100 // total} %)"
 
 
 def _events(appliance: ApplianceControl, job: str) -> Iterator[InstallEvent]:

@@ -223,36 +223,37 @@ def _tell_made(file: Path, said: "Manifest") -> None:
     click.echo(f"Backup:        {file}")
     click.echo(f"Made:          {format_time(said.made_at)}, version {said.site_version}")
     click.echo(f"Contents:      {megabytes(said.content_bytes)}")
-    click.echo(f"Configuration: {_configuration(said)}")
-    if said.records is not None and said.holds is not None:
-        click.echo(f"History:       {_count(said.holds.sessions, 'session')}, and the audit log")
-        click.echo(f"Recordings:    {_count(said.holds.recordings, 'session')}")
-    if said.holds is not None:
-        click.echo(f"Files:         {said.holds.files}")
+    _tell_contents(said)
     for sentence in said.left_out:
         click.echo(f"Note:          {sentence}")
     for one in said.files_left_out:
         click.echo(f"Left out:      {one.name} ({one.size} bytes)")
 
 
-def _configuration(said: "Manifest") -> str:
-    if said.holds is None:
-        return "all of it"
-    clients = _count(said.holds.jump_clients, "Jump Client")
-    return f"{_count(said.holds.users, 'user')}, {clients}, and all settings"
+def _tell_contents(said: "Manifest") -> None:
+    """Nothing of a backup that an older release made without saying what it holds."""
+    holds = said.holds
+    if holds is None:
+        return
+    users, clients = _count(holds.users, "user"), _count(holds.jump_clients, "Jump Client")
+    click.echo(f"Configuration: {users}, {clients}, and all settings")
+    if said.records is not None:
+        click.echo(f"History:       {_count(holds.sessions, 'session')}, and the audit log")
+        click.echo(f"Recordings:    {_count(holds.recordings, 'session')}")
+    click.echo(f"Files:         {holds.files}")
 
 
-def _count(number: int, one: str, many: str = "") -> str:
-    return f"{number} {one if number == 1 else many or f'{one}s'}"
+def _count(number: int, one: str) -> str:
+    return f"{number} {one if number == 1 else f'{one}s'}"
 
 
 def _tell_restored(done: "Restored") -> None:
     said = done.manifest
     click.echo(f"Restored:      backup of {format_time(said.made_at)}, version {said.site_version}")
-    click.echo(f"Configuration: {_configuration(said)}")
+    _tell_contents(said)
     if done.removed:
-        click.echo(f"Removed:       {done.removed}, made since the backup")
-    click.echo(f"History:       {_count(done.records, 'entry', 'entries')} added")
+        click.echo(f"Removed:       {done.removed} (users, Jump Clients, tokens, files, settings), not in the backup")
+    click.echo(f"Added:         {_count(done.records, 'record')} of sessions and the audit log")
     if done.former is not None:
         click.echo(f"Before it:     {done.former}")
     for name in done.files_without_bytes:

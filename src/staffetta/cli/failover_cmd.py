@@ -9,9 +9,15 @@ import click
 from staffetta.cli import pair_job_cmd
 from staffetta.cli.failover_site import on_site
 from staffetta.cli.options import json_option, yes_option
-from staffetta.kernel.errors import Unavailable
+from staffetta.kernel.errors import NotFound, Unavailable
 
 SYNC_SECONDS = 3600.0
+
+
+class NoKey(NotFound):
+    """There is no pre-shared key to show."""
+
+    code = "no-key"
 
 
 @click.group("failover")
@@ -67,7 +73,7 @@ def status_command(service: Any, actor: str, as_json: bool) -> None:
 @click.option("--generate", is_flag=True, help="Have a new key drawn, and print it.")
 @click.option("--file", type=click.File("r"), help="Take the key from FILE; - is standard input.")
 @click.option("--show", is_flag=True, help="Print the key that is set.")
-@click.option("--fingerprint", is_flag=True, help="Print its fingerprint alone, which does not tell the key.")
+@click.option("--fingerprint", is_flag=True, help="Print its fingerprint alone.")
 @on_site
 def key_command(service: Any, actor: str, generate: bool, file: Any, show: bool, fingerprint: bool) -> None:
     """Set or show the inter-appliance pre-shared key; both appliances need the same one.
@@ -77,10 +83,10 @@ def key_command(service: Any, actor: str, generate: bool, file: Any, show: bool,
     if generate + (file is not None) + show + fingerprint != 1:
         raise click.UsageError("Give one of --generate, --file, --show and --fingerprint.")
     if fingerprint:
-        click.echo(service.key_fingerprint() or "No key is set.")
+        click.echo(_set(service.key_fingerprint()))
         return
     if show:
-        click.echo(service.preshared_key() or "No key is set.")
+        click.echo(_set(service.preshared_key()))
     elif generate:
         click.echo(service.set_preshared_key(None, actor))
     else:
@@ -88,6 +94,12 @@ def key_command(service: Any, actor: str, generate: bool, file: Any, show: bool,
         click.echo("The pre-shared key is set.")
     if (shown := service.key_fingerprint()) is not None:
         click.echo(f"Fingerprint: {shown}", err=True)
+
+
+def _set(text: str | None) -> str:
+    if text is None:
+        raise NoKey("No pre-shared key is set: `staffetta failover key --generate` draws one.")
+    return text
 
 
 @group.command("establish")
@@ -135,7 +147,10 @@ def sync_now_command(service: Any, actor: str, wait: bool) -> None:
 def become_primary_command(service: Any, actor: str, sync: bool, yes: bool) -> None:
     """Make this appliance the primary; a peer that answers becomes the backup."""
     if not yes:
-        click.confirm("This appliance takes over from its peer. Go on?", abort=True)
+        told = "This appliance becomes the primary; its peer, if it answers, the backup."
+        if not sync:
+            told += " Both serve if the peer runs but cannot be reached from here."
+        click.confirm(f"{told} Go on?", abort=True)
     service.become_primary(actor, with_sync=sync)
     click.echo("This appliance is the primary. The shared address follows by itself, if the pair has one.")
     click.echo("Where a DNS record or a translation moves the traffic, point it here now.")

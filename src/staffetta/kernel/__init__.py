@@ -1,1 +1,1 @@
-"""What every room may stand on: ids, time, errors, state tables, the step journal, settings, logging."""
+"""What every room may stand on: ids, time, sizes, hosts, errors, state tables, the step journal, settings, logging."""

@@ -2,5 +2,5 @@
 
 
 def megabytes(size: int) -> str:
-    """Return a size in bytes as MB (10⁶ bytes), as pages show it."""
+    """Return a size in bytes as MB (10⁶ bytes), for commands, errors and logs."""
     return f"{size / 1_000_000:.1f} MB"

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from staffetta.base.doctor.facts import InterfaceSeen, SharedSeen, Unseen
+from staffetta.base.doctor.facts import Damaged, InterfaceSeen, SharedSeen, Unseen
 from staffetta.base.doctor.findings import Finding, Level
 
 CHECK: Final = "shared address"
@@ -36,16 +36,31 @@ def shared(seen: SharedSeen | None, runs: bool) -> Iterator[Finding]:
     """It is where the role says. ``runs``: whether base answers, and so moves it by itself."""
     if seen is None:
         return
-    unseen = [one for one in (seen.interfaces, seen.role, seen.enabled) if isinstance(one, Unseen)]
-    for one in unseen:
-        yield Finding(CHECK, Level.UNSEEN, one.why, "Run this as root.")
+    known = [*_known(seen)]
+    yield from known
     if isinstance(seen.interfaces, Unseen):
         return
     carried = [*_carried(seen.interfaces, seen.address)]
     findings = [*_interface(seen, seen.interfaces), *_misplaced(seen, carried), *_role(seen, carried, runs)]
     yield from findings
-    if not findings and not unseen:
-        yield Finding(CHECK, Level.FINE, _fine(seen, carried))
+    if not findings and not known:
+        yield Finding(CHECK, Level.FINE, _fine(seen, seen.interfaces, carried))
+
+
+def _known(seen: SharedSeen) -> Iterator[Finding]:
+    """What is needed to judge could be seen."""
+    if isinstance(seen.interfaces, Unseen):
+        yield Finding(CHECK, Level.UNSEEN, seen.interfaces.why)
+    for one in (seen.role, seen.enabled):
+        if isinstance(one, Unseen):
+            yield Finding(CHECK, Level.UNSEEN, one.why, "Run this as root.")
+    if isinstance(seen.enabled, Damaged):
+        yield Finding(
+            CHECK,
+            Level.ERROR,
+            f"{seen.enabled.how} Base keeps there whether the shared address is enabled, and does not move it.",
+            "Remove it, then `staffetta appliance shared-address enable` (or `disable`, as it was).",
+        )
 
 
 def _carried(interfaces: tuple[InterfaceSeen, ...], address: str) -> Iterator[_Carried]:
@@ -61,7 +76,7 @@ def _serves(seen: SharedSeen) -> bool:
 
 
 def _interface(seen: SharedSeen, interfaces: tuple[InterfaceSeen, ...]) -> Iterator[Finding]:
-    """The interface that was named is there, up, and in the address's network."""
+    """The interface that was named is there, up, and has something at its other end."""
     if seen.interface is None:
         return
     level = Level.ERROR if _serves(seen) else Level.WARNING
@@ -78,14 +93,9 @@ def _interface(seen: SharedSeen, interfaces: tuple[InterfaceSeen, ...]) -> Itera
     elif not own.up:
         todo = f"`ip link set {shlex.quote(own.name)} up`, and have the machine do so at its start."
         yield Finding(CHECK, level, f"{own.name}, on which {seen.address} belongs, is down.", todo)
-    elif own.name != "lo" and not _fits(seen.address, own):
-        theirs = ", ".join(own.addresses) or "none"
-        yield Finding(
-            CHECK,
-            Level.WARNING,
-            f"{seen.address} is in no network of {own.name}, on which it belongs (its addresses: {theirs}).",
-            f"Give {own.name} an address of that network; or have the router lead {seen.address} to the primary.",
-        )
+    elif not own.carrier:
+        said = f"{own.name}, on which {seen.address} belongs, has no carrier: nothing is at the other end of its cable."
+        yield Finding(CHECK, level, said, "See to the cable, the switch, or the bridge of a virtual machine.")
 
 
 def _fits(address: str, interface: InterfaceSeen) -> bool:
@@ -114,7 +124,7 @@ def _misplaced(seen: SharedSeen, carried: list[_Carried]) -> Iterator[Finding]:
 
 def _role(seen: SharedSeen, carried: list[_Carried], runs: bool) -> Iterator[Finding]:
     """The primary has it, and nobody else."""
-    if isinstance(seen.role, Unseen) or isinstance(seen.enabled, Unseen) or seen.role is None:
+    if isinstance(seen.role, Unseen) or not isinstance(seen.enabled, bool) or seen.role is None:
         return
     if _serves(seen):
         yield from _serving(seen, carried, runs)
@@ -161,6 +171,9 @@ def _until_it_follows(seen: SharedSeen) -> str:
 
 def _not_serving(seen: SharedSeen, carried: list[_Carried], runs: bool) -> Iterator[Finding]:
     why = "it is not enabled on this appliance" if not seen.enabled else "this appliance is the backup"
+    if seen.held and not carried:
+        said = f"This appliance listens at {seen.address}, but {why}: a load balancer may take it for the primary."
+        yield Finding(CHECK, Level.WARNING, said, _until_it_follows(seen))
     for one in carried:
         if seen.interface is None and not one.address.is_loopback and one.on.name != "lo":
             yield Finding(
@@ -178,11 +191,16 @@ def _not_serving(seen: SharedSeen, carried: list[_Carried], runs: bool) -> Itera
             yield Finding(CHECK, Level.ERROR, said, by_base if runs else f"Run {one.remove}.")
 
 
-def _fine(seen: SharedSeen, carried: list[_Carried]) -> str:
+def _fine(seen: SharedSeen, interfaces: tuple[InterfaceSeen, ...], carried: list[_Carried]) -> str:
     if seen.role is None:
         return f"{seen.address} is nobody's yet: there is no site."
     here = f"on {', '.join(sorted({one.on.name for one in carried}))}" if carried else "not on this machine"
     if seen.interface is None and not carried:
         here = "brought by others"
     role = _ROLES.get(str(seen.role), str(seen.role))
-    return f"{seen.address} is {here}; this appliance is {role}{'' if seen.enabled else ', and it is not enabled'}."
+    own = next((one for one in interfaces if one.name == seen.interface and one.name != "lo"), None)
+    routed = own is not None and not _fits(seen.address, own)
+    return (
+        f"{seen.address} is {here}; this appliance is {role}{'' if seen.enabled else ', and it is not enabled'}."
+        f"{f' A router must lead it here: it is in no network of {own.name}.' if own is not None and routed else ''}"
+    )

@@ -11,20 +11,23 @@ from typing import Any, Final
 
 from staffetta.base.doctor.apart import Apart
 from staffetta.base.doctor.databases import site_role
-from staffetta.base.doctor.facts import BaseSeen, InterfaceSeen, RoleSeen, SharedSeen, Unseen
+from staffetta.base.doctor.facts import BaseSeen, Damaged, InterfaceSeen, RoleSeen, SharedSeen, Unseen
 from staffetta.base.doctor.looking import Owners, not_to_be_read
+from staffetta.base.errors import SharedAddressDamaged
 from staffetta.base.pairing.shared import MEMORY_NAME, MemoryFile, place_of
 from staffetta.control.pairing import SharedState
 from staffetta.control.paths import ApplianceDescription, AppliancePaths
-from staffetta.kernel.errors import StaffettaError
 
 COMMAND_SECONDS: Final = 5.0
 _PATH: Final = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 @dataclass(frozen=True, slots=True)
-class _Enabled:
-    enabled: bool
+class _Kept:
+    """Whether it is enabled; None where the file is damaged, which ``damage`` tells."""
+
+    enabled: bool | None
+    damage: str = ""
 
 
 def shared_address(
@@ -42,29 +45,29 @@ def shared_address(
         seen = apart.look("The role of the site", whose.site, RoleSeen, partial(site_role, paths))
         role = seen if isinstance(seen, Unseen) else seen.role
     if told is None:
-        kept = apart.look("What base keeps of the shared address", whose.base, _Enabled, partial(_enabled, paths))
+        kept = apart.look("What base keeps of the shared address", whose.base, _Kept, partial(_kept, paths))
     else:
-        kept = _Enabled(told.enabled)
+        kept = _Kept(told.enabled)
     return SharedSeen(
         address=place.address,
         interface=place.interface,
-        enabled=kept if isinstance(kept, Unseen) else kept.enabled,
+        enabled=kept if isinstance(kept, Unseen) else Damaged(kept.damage) if kept.enabled is None else kept.enabled,
         role=role,
         held=None if told is None else told.state is SharedState.HELD,
         interfaces=interfaces(),
     )
 
 
-def _enabled(paths: AppliancePaths) -> _Enabled | Unseen:
+def _kept(paths: AppliancePaths) -> _Kept | Unseen:
     path = paths.base / MEMORY_NAME
     if not os.access(paths.base, os.R_OK | os.X_OK):
         return Unseen("Whether the shared address is enabled cannot be seen by this user.")
     try:
-        if why := not_to_be_read(paths, path):
-            return Unseen(why)
-        return _Enabled(MemoryFile(path).read().enabled)
-    except StaffettaError as error:
-        return Unseen(error.message)
+        if odd := not_to_be_read(paths, path):
+            return _Kept(None, odd)
+        return _Kept(MemoryFile(path).read().enabled)
+    except SharedAddressDamaged:
+        return _Kept(None, f"{path} is damaged.")
     except OSError as error:
         return Unseen(f"{path} cannot be read: {error.strerror}.")
 
@@ -81,6 +84,7 @@ def interfaces() -> tuple[InterfaceSeen, ...] | Unseen:
             InterfaceSeen(
                 name=str(one["ifname"]),
                 up="UP" in one["flags"],
+                carrier="NO-CARRIER" not in one["flags"],
                 addresses=tuple(f"{each['local']}/{each['prefixlen']}" for each in one["addr_info"] if "local" in each),
             )
             for one in found

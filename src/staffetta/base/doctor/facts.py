@@ -155,12 +155,21 @@ class BaseSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class Damaged:
+    """Something that base cannot read either, and how it is damaged, as a sentence."""
+
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
 class InterfaceSeen:
-    """A network interface of this machine; addresses with their prefix, as 192.0.2.12/24."""
+    """A network interface of this machine; addresses with their prefix, as 192.0.2.12/24. ``up`` is what it is set to,
+    ``carrier`` whether anything is at its other end."""
 
     name: str
     up: bool
     addresses: tuple[str, ...]
+    carrier: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +187,7 @@ class SharedSeen:
 
     address: str
     interface: str | None
-    enabled: bool | Unseen
+    enabled: bool | Damaged | Unseen
     role: str | Unseen | None
     held: bool | None
     interfaces: tuple[InterfaceSeen, ...] | Unseen

@@ -43,14 +43,13 @@ _FILE_TYPE: Final = StoredFile._meta.label
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What a restore did: documents put back and removed, records added.
+    """What a restore did: documents of the configuration removed that the backup lacks, records added.
 
     ``former`` is the copy of the database from before it, ``identity_changed`` whether the site has another identity
     key now: then its processes must be started anew.
     """
 
     manifest: Manifest
-    documents: int
     removed: int
     records: int
     files_without_bytes: tuple[str, ...]
@@ -116,7 +115,6 @@ def _apply(opened: Opened, actor: str, former: Path | None) -> Restored:
     )
     return Restored(
         manifest=said,
-        documents=len(brought),
         removed=len(removed),
         records=added,
         files_without_bytes=_files_without_bytes(),

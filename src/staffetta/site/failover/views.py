@@ -44,7 +44,7 @@ def security(request: HttpRequest) -> HttpResponse:
         else:
             messages.success(request, _("The pre-shared key is set."))
             return HttpResponseRedirect(reverse("failover:security"))
-    context = {"form": form, "key": service.preshared_key(), "fingerprint": service.key_fingerprint()}
+    context = {"form": form, "preshared_key": service.preshared_key(), "fingerprint": service.key_fingerprint()}
     return render(request, "failover/security.html", context, status=status)
 
 

@@ -1,4 +1,4 @@
-"""What comes first on a fresh site, of what an account may do, until all but the pair is done.
+"""What comes first on a fresh site, of what an account may do, until all but the pair is done or support was given.
 
 A password of one's own is none of the steps: nobody reaches a page before it is set (`ui.signin.middleware`).
 """

@@ -96,9 +96,10 @@ def _first_steps(request: HttpRequest, computers: int) -> tuple[FirstStep, ...]:
     if not here.serves:
         return ()
     account = cast("Account", request.user)
+    given = support.support_was_given()
     found = {
-        "computer": computers > 0,
-        "representative": accounts.another_may_start_sessions(account) or support.support_was_given(),
+        "computer": given or computers > 0,
+        "representative": given or accounts.another_may_start_sessions(account),
         "pair": here is not Role.ALONE,
     }
     may = [one for one in Allowed if account.has_perm(one.full)]
