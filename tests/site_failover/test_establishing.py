@@ -76,6 +76,9 @@ def test_no_key_on_either_side(pair: Pair) -> None:
         site.execute("update failover_pairidentity set preshared_key = null")
         try:
             assert list(failed(pair)) == ["key-set"]
+            for option in ("--show", "--fingerprint"):
+                without = site.command("key", option)
+                assert (without.returncode, without.stdout) == (4, ""), "two without a key are not the same key"
         finally:
             site.set_key(KEY)
 
