@@ -36,19 +36,19 @@ def shared(seen: SharedSeen | None, runs: bool) -> Iterator[Finding]:
     """It is where the role says. ``runs``: whether base answers, and so moves it by itself."""
     if seen is None:
         return
-    known = [*_known(seen)]
-    yield from known
+    unknown = [*_unknown(seen)]
+    yield from unknown
     if isinstance(seen.interfaces, Unseen):
         return
     carried = [*_carried(seen.interfaces, seen.address)]
     findings = [*_interface(seen, seen.interfaces), *_misplaced(seen, carried), *_role(seen, carried, runs)]
     yield from findings
-    if not findings and not known:
+    if not findings and not unknown:
         yield Finding(CHECK, Level.FINE, _fine(seen, seen.interfaces, carried))
 
 
-def _known(seen: SharedSeen) -> Iterator[Finding]:
-    """What is needed to judge could be seen."""
+def _unknown(seen: SharedSeen) -> Iterator[Finding]:
+    """What is needed to judge and could not be seen."""
     if isinstance(seen.interfaces, Unseen):
         yield Finding(CHECK, Level.UNSEEN, seen.interfaces.why)
     for one in (seen.role, seen.enabled):
