@@ -112,7 +112,7 @@ def test_a_backup_says_whose_it_is_and_can_become_primary(browser: Client) -> No
         page.partition('id="become-primary"')[2].partition("</form>")[0].partition('<details class="confirm">')
     )
     assert "<button" not in before, "it asks first"
-    assert "This appliance becomes the primary" in asked and "both serve if the other one runs" in asked
+    assert "This appliance becomes the primary within" in asked and "both serve if the other one runs" in asked
     refused = browser.post(f"{FAILOVER}/become-primary", {"with_sync": "on"})
     assert refused.status_code == 503, "nobody answers there, so there is no last data-sync"
     assert SiteInstance.objects.get().role == Role.BACKUP

@@ -56,6 +56,7 @@ def test_each_step_is_gone_when_done_and_the_list_when_only_a_pair_is_left(
     assert steps(client) == [("representative", "running")]
     SiteInstance.objects.update(role=Role.BACKUP)
     assert steps(client) == [], "on a backup nothing of it can be done"
+    assert 'id="role">backup: ' in client.get(INFORMATION).content.decode(), "and the page says that it is one"
     SiteInstance.objects.update(role=Role.ALONE)
     rita = person("rita", Allowed.START_SESSIONS)
     assert steps(client) == [], "a pair is only for those who want one"

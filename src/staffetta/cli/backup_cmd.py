@@ -84,8 +84,8 @@ def create_command(
     """Write a backup of the site to FILE, beside whatever the site is doing.
 
     It holds all configuration and logged data; of the file store only files under 200 KB and at most 50, and no
-    recordings, unless it is --full. FILE appears when it is whole. A lost password cannot be recovered: without it the
-    backup cannot be restored.
+    recordings, unless it is --full. FILE appears when it is whole, and replaces one of that name. A lost password
+    cannot be recovered: without it the backup cannot be restored.
     """
 
     def create(destination: BinaryIO, password: bytes | None) -> None:
@@ -135,6 +135,8 @@ def restore_command(
 ) -> None:
     """Put the backup in FILE back: the site's configuration becomes that of the backup, its history is added.
 
+    What is configured and not in the backup is removed. Consoles in a terminal are signed out, and their sessions end.
+
     Everything is checked before anything is changed, and then applied at once. The database as it was is copied first;
     the command prints where.
     """
@@ -158,7 +160,8 @@ def restore_command(
         password = _password_of(password_file, encrypted=is_age(source))
         if not yes:
             click.confirm(
-                "The site's users, Jump Clients, files and other configuration become those of the backup. Go on?",
+                "The site's users, Jump Clients, files and other configuration become those of the backup: what is not "
+                "in it is removed. Consoles in a terminal are signed out, and their sessions end. Go on?",
                 abort=True,
             )
         if not _handed_on(folder, source, password):
@@ -186,17 +189,19 @@ def _handed_password(descriptor: int | None) -> bytes | None:
 
 def _new_password(file: Path | None) -> bytes:
     if file is not None:
-        return _read_password(file)
-    if not sys.stdin.isatty():
+        password = _read_password(file)
+    elif sys.stdin.isatty():
+        asked: str = click.prompt("Backup password", hide_input=True, confirmation_prompt=True, err=True)
+        password = asked.encode()
+    else:
         raise Contradiction("A password is asked for in a terminal only: give --password-file or --no-password.")
-    asked: str = click.prompt("Backup password", hide_input=True, confirmation_prompt=True, err=True)
-    if len(asked) < _GUESSED:
+    if 0 < len(password) < _GUESSED:
         click.echo(
             f"Warning: a password of fewer than {_GUESSED} characters can be guessed by whoever gets the file, and the "
             "site's secret keys are in it.",
             err=True,
         )
-    return asked.encode()
+    return password
 
 
 def _password_of(file: Path | None, *, encrypted: bool) -> bytes | None:
@@ -224,23 +229,22 @@ def _tell_made(file: Path, said: "Manifest") -> None:
     click.echo(f"Made:          {format_time(said.made_at)}, version {said.site_version}")
     click.echo(f"Contents:      {megabytes(said.content_bytes)}")
     _tell_contents(said)
-    for sentence in said.left_out:
-        click.echo(f"Note:          {sentence}")
     for one in said.files_left_out:
         click.echo(f"Left out:      {one.name} ({one.size} bytes)")
 
 
 def _tell_contents(said: "Manifest") -> None:
-    """Nothing of a backup that an older release made without saying what it holds."""
+    """What it holds, which a backup of an older release does not say, and what was left out."""
     holds = said.holds
-    if holds is None:
-        return
-    users, clients = _count(holds.users, "user"), _count(holds.jump_clients, "Jump Client")
-    click.echo(f"Configuration: {users}, {clients}, and all settings")
-    if said.records is not None:
-        click.echo(f"History:       {_count(holds.sessions, 'session')}, and the audit log")
-        click.echo(f"Recordings:    {_count(holds.recordings, 'session')}")
-    click.echo(f"Files:         {holds.files}")
+    if holds is not None:
+        users, clients = _count(holds.users, "user"), _count(holds.jump_clients, "Jump Client")
+        click.echo(f"Configuration: {users}, {clients}, and all settings")
+        if said.records is not None:
+            click.echo(f"History:       {_count(holds.sessions, 'session')}, and the audit log")
+            click.echo(f"Recordings:    {_count(holds.recordings, 'session')}")
+        click.echo(f"Files:         {holds.files}")
+    for sentence in said.left_out:
+        click.echo(f"Note:          {sentence}")
 
 
 def _count(number: int, one: str) -> str:

@@ -102,11 +102,17 @@ def _set(text: str | None) -> str:
     return text
 
 
+_REPLACES = (
+    "The configuration of this appliance, its users and passwords too, replaces that of {backup}. "
+    "Two appliances that were a pair before are joined instead. Go on?"
+)
+
+
 @group.command("establish")
 @click.option("--backup", required=True, metavar="HOST:PORT", help="Where the new backup's own address and port is.")
 @click.option("--reverse", required=True, metavar="HOST:PORT", help="Where the new backup reaches this appliance.")
 @yes_option
-@partial(on_site, asks="This appliance's configuration replaces that of {backup}. Go on?")
+@partial(on_site, asks=_REPLACES)
 def establish_command(service: Any, actor: str, backup: str, reverse: str) -> None:
     """Make this appliance the primary of a new relationship, after every check has held on both.
 
@@ -140,6 +146,16 @@ def sync_now_command(service: Any, actor: str, wait: bool) -> None:
         click.echo("Data-sync has ended.")
 
 
+_WITH_SYNC = (
+    "This appliance becomes the primary after a last data-sync, and its peer the backup; if the peer does not answer, "
+    "nothing is changed. Go on?"
+)
+_WITHOUT_SYNC = (
+    "This appliance becomes the primary without a last data-sync; its peer, if it answers, the backup. "
+    "Both serve if the peer runs but cannot be reached from here. Go on?"
+)
+
+
 @group.command("become-primary")
 @click.option("--sync/--no-sync", default=True, show_default=True, help="Pull a data-sync from the peer meanwhile.")
 @yes_option
@@ -147,10 +163,7 @@ def sync_now_command(service: Any, actor: str, wait: bool) -> None:
 def become_primary_command(service: Any, actor: str, sync: bool, yes: bool) -> None:
     """Make this appliance the primary; a peer that answers becomes the backup."""
     if not yes:
-        told = "This appliance becomes the primary; its peer, if it answers, the backup."
-        if not sync:
-            told += " Both serve if the peer runs but cannot be reached from here."
-        click.confirm(f"{told} Go on?", abort=True)
+        click.confirm(_WITH_SYNC if sync else _WITHOUT_SYNC, abort=True)
     service.become_primary(actor, with_sync=sync)
     click.echo("This appliance is the primary. The shared address follows by itself, if the pair has one.")
     click.echo("Where a DNS record or a translation moves the traffic, point it here now.")

@@ -163,6 +163,8 @@ def _serving(seen: SharedSeen, carried: list[_Carried], runs: bool) -> Iterator[
 
 
 def _until_it_follows(seen: SharedSeen) -> str:
+    if seen.role == "alone":
+        return f"Normal while another has it, as after a break of the pair; else see who answers at {seen.address}."
     return (
         "Normal for a quarter of a minute after a change of the roles; else see who answers at "
         f"{seen.address}, `staffetta failover status` on both appliances, and base-service.log in the logs folder."
@@ -198,9 +200,9 @@ def _fine(seen: SharedSeen, interfaces: tuple[InterfaceSeen, ...], carried: list
     if seen.interface is None and not carried:
         here = "brought by others"
     role = _ROLES.get(str(seen.role), str(seen.role))
+    listens = "" if seen.held is None else " and listens there" if seen.held else " and does not listen there"
     own = next((one for one in interfaces if one.name == seen.interface and one.name != "lo"), None)
     routed = own is not None and not _fits(seen.address, own)
-    return (
-        f"{seen.address} is {here}; this appliance is {role}{'' if seen.enabled else ', and it is not enabled'}."
-        f"{f' A router must lead it here: it is in no network of {own.name}.' if own is not None and routed else ''}"
-    )
+    disabled = "" if seen.enabled else ", and it is not enabled"
+    led = f" A router must lead it here: it is in no network of {own.name}." if own is not None and routed else ""
+    return f"{seen.address} is {here}; this appliance is {role}{listens}{disabled}.{led}"

@@ -86,13 +86,19 @@ def information(request: HttpRequest) -> HttpResponse:
     if request.user.has_perm(Allowed.VIEW_REPORTS.full):
         live = tuple(session for session in support.live_sessions() if not session.probe)[:50]
     template = "web/information_live.html" if request.headers.get("HX-Request") == "true" else "web/information.html"
-    context = {"facts": facts, "sessions": live, "now": utc_now(), "steps": _first_steps(request, now.clients)}
+    here = role()
+    context = {
+        "facts": facts,
+        "sessions": live,
+        "now": utc_now(),
+        "steps": _first_steps(request, here, now.clients),
+        "pair_role": "" if here is Role.ALONE else here.value,
+    }
     return render(request, template, context)
 
 
-def _first_steps(request: HttpRequest, computers: int) -> tuple[FirstStep, ...]:
+def _first_steps(request: HttpRequest, here: Role, computers: int) -> tuple[FirstStep, ...]:
     """What is left to begin with, for who reads the page; nothing on a backup, which follows its primary."""
-    here = role()
     if not here.serves:
         return ()
     account = cast("Account", request.user)
