@@ -215,8 +215,11 @@ def test_the_address_follows_the_role_and_what_an_administrator_ticked(pair: Liv
     wait_until(lambda: state(first) is SharedState.RELEASED, 60, "keeper restores nothing")
     assert ask(pair.port) == f"127.0.83.2:{pair.port}"
 
-    assert doctor(first) == "fine: 127.0.83.3 is brought by others; this appliance is the backup."
-    assert doctor(second) == "fine: 127.0.83.3 is brought by others; this appliance is the primary."
+    assert (
+        doctor(first)
+        == "fine: 127.0.83.3 is brought by others; this appliance is the backup and does not listen there."
+    )
+    assert doctor(second) == "fine: 127.0.83.3 is brought by others; this appliance is the primary and listens there."
 
     with ApplianceControl(second.paths.control_socket) as control:
         assert control.enable_shared_address(False, "ann").state is SharedState.DISABLED
