@@ -55,8 +55,7 @@ def test_pair_job_and_fleet_are_sound(
 
 
 @pytest.mark.req("C5", "S5")
-@pytest.mark.parametrize("locale", ["en-GB", "it-IT"])
-@pytest.mark.parametrize("viewport", [TABLET, PHONE], ids=["tablet", "phone"])
+@pytest.mark.parametrize(("viewport", "locale"), [(TABLET, "it-IT"), (PHONE, "en-GB")], ids=["tablet", "phone"])
 def test_no_table_has_to_be_scrolled_to_the_side(
     people: People, told: tuple[RunningSite, str], viewport: dict[str, int], locale: str
 ) -> None:
