@@ -195,7 +195,7 @@ def _new_password(file: Path | None) -> bytes:
         password = asked.encode()
     else:
         raise Contradiction("A password is asked for in a terminal only: give --password-file or --no-password.")
-    if 0 < len(password) < _GUESSED:
+    if 0 < len(password.decode(errors="replace")) < _GUESSED:
         click.echo(
             f"Warning: a password of fewer than {_GUESSED} characters can be guessed by whoever gets the file, and the "
             "site's secret keys are in it.",

@@ -83,20 +83,19 @@ def key_command(service: Any, actor: str, generate: bool, file: Any, show: bool,
     if generate + (file is not None) + show + fingerprint != 1:
         raise click.UsageError("Give one of --generate, --file, --show and --fingerprint.")
     if fingerprint:
-        click.echo(_set(service.key_fingerprint()))
+        click.echo(_that_is_set(service.key_fingerprint()))
         return
     if show:
-        click.echo(_set(service.preshared_key()))
+        click.echo(_that_is_set(service.preshared_key()))
     elif generate:
         click.echo(service.set_preshared_key(None, actor))
     else:
         service.set_preshared_key(file.read(4096), actor)
         click.echo("The pre-shared key is set.")
-    if (shown := service.key_fingerprint()) is not None:
-        click.echo(f"Fingerprint: {shown}", err=True)
+    click.echo(f"Fingerprint: {service.key_fingerprint()}", err=True)
 
 
-def _set(text: str | None) -> str:
+def _that_is_set(text: str | None) -> str:
     if text is None:
         raise NoKey("No pre-shared key is set: `staffetta failover key --generate` draws one.")
     return text

@@ -201,8 +201,12 @@ def _fine(seen: SharedSeen, interfaces: tuple[InterfaceSeen, ...], carried: list
         here = "brought by others"
     role = _ROLES.get(str(seen.role), str(seen.role))
     listens = "" if seen.held is None else " and listens there" if seen.held else " and does not listen there"
-    own = next((one for one in interfaces if one.name == seen.interface and one.name != "lo"), None)
-    routed = own is not None and not _fits(seen.address, own)
     disabled = "" if seen.enabled else ", and it is not enabled"
-    led = f" A router must lead it here: it is in no network of {own.name}." if own is not None and routed else ""
-    return f"{seen.address} is {here}; this appliance is {role}{listens}{disabled}.{led}"
+    return f"{seen.address} is {here}; this appliance is {role}{listens}{disabled}.{_led(seen, interfaces)}"
+
+
+def _led(seen: SharedSeen, interfaces: tuple[InterfaceSeen, ...]) -> str:
+    for one in interfaces:
+        if one.name == seen.interface and one.name != "lo" and not _fits(seen.address, one):
+            return f" A router must lead it here: it is in no network of {one.name}."
+    return ""
