@@ -94,8 +94,12 @@ def test_from_the_first_sign_in_to_an_installed_update(visit: Visit) -> None:
     assert "3 sessions are live" in page.locator("main").inner_text()
     base.get_by_role("button", name="Install this update").click()
 
-    page.locator("[data-step=verify]").wait_for()
+    page.locator("[data-step=verify]").hover()
+    page.mouse.down()
     control.tell(control.step(2, "download"))
+    page.wait_for_timeout(1000)
+    assert page.locator("[data-step=download][data-state=running]").count() == 0, "nothing moves under a finger"
+    page.mouse.up()
     page.locator("[data-step=download][data-state=running]").wait_for()
     control.tell(InstallEvent(None, EventKind.PROGRESS, "download", "", 6_000_000, 24_000_000))
     bar = page.get_by_role("progressbar", name="Download")

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
+from playwright.sync_api import TimeoutError as NeverCame
 
 from browser.conftest import Window
 from console.console_site import COMPUTER, PASSWORD, PROMPT, ConsoleSite, wait_until
@@ -71,7 +72,10 @@ def begin(window: Window, what: str = "Start session") -> str:
 
 
 def connected(page: Page) -> None:
-    page.locator("#status[data-state=connected]").wait_for()
+    try:
+        page.locator("#status[data-state=connected]").wait_for()
+    except NeverCame as late:
+        raise AssertionError(f"{late}; at {page.url} is {page.locator('main').inner_text()!r}") from None
 
 
 def screen(page: Page) -> str:
@@ -314,6 +318,35 @@ def test_asking_for_the_page_begins_nothing(arrive: Callable[..., Window], site:
     assert site.ask("from staffetta.site.support import service\nprint(len(service.live_sessions()))") == before
     rita.page.get_by_role("button", name="Start session").click()
     connected(rita.page)
+    finish(rita, rita.path.rpartition("/")[2])
+
+
+def test_a_click_before_the_page_is_whole_begins_all_the_same(arrive: Callable[..., Window]) -> None:
+    rita = arrive()
+    page = rita.page
+
+    def late(route: Route) -> None:
+        page.wait_for_timeout(1000)
+        route.continue_()
+
+    page.route("**/list_page.js*", late)
+    page.goto(f"{rita.url}/login/console", wait_until="commit")
+    page.get_by_role("link", name="Start session").click()
+    connected(page)
+    finish(rita, rita.path.rpartition("/")[2])
+
+
+def test_what_is_pressed_is_not_replaced_before_it_is_let_go(arrive: Callable[..., Window]) -> None:
+    rita = arrive()
+    page = rita.page
+    rita.go("Remote computers")
+    page.get_by_role("link", name="Start session").hover()
+    page.mouse.down()
+    with page.expect_response(lambda answer: "page=1" in answer.url):  # the list asks by itself how it is
+        pass
+    page.wait_for_timeout(300)
+    page.mouse.up()
+    connected(page)
     finish(rita, rita.path.rpartition("/")[2])
 
 

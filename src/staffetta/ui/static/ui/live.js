@@ -1,4 +1,6 @@
-// Keeps parts of a page current from a stream of events.
+// Keeps parts of a page current: from a stream of events, or by asking again and again (htmx, `every …s`).
+//
+// What is being pressed is not replaced before it is let go: a click whose button is gone in its midst is none.
 //
 //   <div data-live="/address/of/the/stream" data-live-after="7"> … <p data-live-lost hidden>…</p></div>
 //
@@ -10,6 +12,31 @@
   const FIRST_WAIT = 250;
   const LONGEST_WAIT = 10000;
   const TELL_AFTER = 4;
+
+  let pressed = false;
+  const waiting = [];
+  const press = () => { pressed = true; };
+  const letGo = () => window.setTimeout(() => { // after the click that comes with it
+    pressed = false;
+    for (const work of waiting.splice(0)) work();
+  });
+  document.addEventListener("pointerdown", (event) => { if (event.button === 0) press(); }, true);
+  document.addEventListener("keydown", (event) => { if (event.key === " ") press(); }, true);
+  document.addEventListener("keyup", letGo, true);
+  for (const name of ["pointerup", "pointercancel", "blur"]) window.addEventListener(name, letGo, true);
+  // Asked again in seconds anyway. What a person asked for (a search) has an event that it came by.
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    if (pressed && !event.detail.requestConfig.triggeringEvent) event.detail.shouldSwap = false;
+  });
+
+  const replace = (id, html) => {
+    const target = document.getElementById(id);
+    if (!target) return;
+    const parsed = new DOMParser().parseFromString(html, "text/html").getElementById(id);
+    if (!parsed) return;
+    target.replaceWith(document.adoptNode(parsed));
+    document.dispatchEvent(new Event("staffetta:replaced"));
+  };
 
   const follow = (element) => {
     let last = element.dataset.liveAfter || "0";
@@ -37,12 +64,8 @@
       source.addEventListener("fragment", (event) => {
         saw(event);
         const { id, html } = JSON.parse(event.data);
-        const target = document.getElementById(id);
-        if (!target) return;
-        const parsed = new DOMParser().parseFromString(html, "text/html").getElementById(id);
-        if (!parsed) return;
-        target.replaceWith(document.adoptNode(parsed));
-        document.dispatchEvent(new Event("staffetta:replaced"));
+        if (pressed) waiting.push(() => replace(id, html));
+        else replace(id, html);
       });
       source.addEventListener("moved", (event) => { saw(event); again(FIRST_WAIT); });
       source.addEventListener("ended", (event) => {
