@@ -327,7 +327,7 @@ def test_there_is_nothing_in_a_tree_that_was_never_used(tree: ReleaseTree) -> No
 
 @pytest.mark.req("U9", "U10")
 def test_more_than_the_disk_holds_is_refused_with_both_figures(tree: ReleaseTree) -> None:
-    with pytest.raises(DiskFull, match=r"are needed, .* MB are free"):
+    with pytest.raises(DiskFull, match=r"are needed, .* [MGT]B are free"):
         tree.reserve(1 << 60)
 
 

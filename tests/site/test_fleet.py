@@ -16,7 +16,7 @@ from staffetta.site.accounts.models import Account
 from staffetta.site.accounts.permissions import Allowed
 from staffetta.site.data import identity, records
 from staffetta.site.data.models import Record
-from staffetta.site.fleet import presence, service
+from staffetta.site.fleet import check_ins, presence, service
 from staffetta.site.fleet.errors import BadToken, ClientRevoked, ClientUnknown, EnrolmentRefused, TokenUnknown
 from staffetta.site.fleet.models import GatewayProcess, InstallerToken, JumpClient
 from staffetta.site.management import audit_log
@@ -295,6 +295,10 @@ def test_information_shows_the_moment(browser: Callable[..., Client], admin: Acc
     assert (shown["clients-online"], shown["reps-online"], shown["sessions-now"]) == ("1 / 2", "1", "0")
     assert (shown["site-generation"], shown["site-version"]) == ("site-abc", settings.STAFFETTA_VERSION)
     assert len(shown["site-identity"]) == 43
+    assert "passive" not in shown
+    assert check_ins.set_mode("admin", service.list_clients()[0].id, passive=True)
+    page = client.get("/login/status/information").text
+    assert dict(figure.findall(page))["passive"] == "1 is passive: it checks in now and then"
     assert 'hx-get="/login/status/information"' in page
     fragment = client.get("/login/status/information", headers={"HX-Request": "true"}).text
     assert "<html" not in fragment and "1 / 2" in fragment

@@ -95,7 +95,7 @@ def test_the_default_leaves_out_large_files_and_recordings_and_says_so(
     assert "large.bin (300000 bytes)" in made and "Recordings were left out, those of 1 session." in made
     assert "documents" not in made and "records" not in made
     for line in (
-        r"Contents: +[\d.]+ MB",
+        r"Contents: +[1-9][\d.]+ [KM]B",
         r"Configuration: \d+ users?, \d+ Jump Clients?, and all settings",
         r"History: +1 session, and the audit log",
         r"Recordings: +0 sessions",

@@ -1,5 +1,6 @@
 """Each failed check is named, by two real sites: nothing has changed on either side afterwards (F1)."""
 
+import json
 import shutil
 import socket
 import tempfile
@@ -155,12 +156,16 @@ def test_the_command_prints_each_check_and_leaves_with_the_class_of_the_error(pa
     assert "FAILED  not-the-shared-name:" in done.stderr
     assert "ok      key-set:" in done.stderr
     assert "-       clocks: not looked at. The clocks" in done.stderr
+    ((body,),) = pair.a.rows("select body from data_record where kind = 'audit' order by id desc limit 1")
+    noted = json.loads(body)
+    assert (noted["action"], noted["subject"]) == ("failover.not-established", pair.b.at)
+    assert SHARED in noted["detail"]["why"]
     assert pair.a.command("establish", "--backup", "b:0", "--reverse", pair.a.at, "--yes").returncode == 2
     unasked = pair.a.command("establish", "--backup", pair.b.at, "--reverse", pair.a.at, typed="n\n")
     assert unasked.returncode == 1 and f"replaces that of {pair.b.at}" in unasked.stdout + unasked.stderr
     assert pair.a.role()[0] == "alone"
     assert pair.a.command("break", "--yes").returncode == 4
-    assert pair.a.command("become-primary", "--yes").returncode == 4
+    assert pair.a.command("become-primary").returncode == 4, "nothing is asked that is refused anyway"
     shown, alone = pair.a.command("key", "--show"), pair.b.command("key", "--fingerprint")
     assert shown.stdout.strip() == KEY, "for a script the key is alone"
     assert shown.stderr.strip() == f"Fingerprint: {alone.stdout.strip()}", "with one key it is the same on both"

@@ -92,6 +92,8 @@ def test_establish_swap_crash_return_break_and_establish_again(sites: Pair) -> N
     done(b, "become-primary", "--yes")
     assert (a.role(), b.role()) == (("backup", 3), ("primary", 3))
     assert "late" in users(b)
+    again = b.command("become-primary")
+    assert again.returncode == 5 and "is the primary already" in again.stderr, "nothing is asked that is refused"
     b.start("worker")
 
     # The primary is gone: without its last data only when told so.

@@ -25,7 +25,7 @@ from staffetta.control.appliance import (
 )
 from staffetta.control.pairing import DEFAULT_HOURS, LEAST_HOURS, MOST_HOURS, SharedState
 from staffetta.kernel.errors import Unavailable
-from staffetta.kernel.sizes import megabytes
+from staffetta.kernel.sizes import spoken_size
 
 REOPEN_SECONDS = 120.0
 """So long a watched job may be out of sight while base itself is replaced."""
@@ -275,7 +275,7 @@ def _watch(appliance: ApplianceControl, job: str, as_json: bool = False) -> None
 
 
 def _carried(step: str, done: int, total: int) -> str:
-    return f"  {step}: {megabytes(done)} of {megabytes(total)} ({done * 100 // total} %)"
+    return f"  {step}: {spoken_size(done)} of {spoken_size(total)} ({done * 100 // total} %)"
 
 
 def _events(appliance: ApplianceControl, job: str) -> Iterator[InstallEvent]:
@@ -303,7 +303,7 @@ def _print_updates(updates: Updates, as_json: bool) -> None:
     for offer in updates.offers:
         agreed = offer.eula is None or offer.eula_accepted
         ready = "" if not agreed else "can be installed" if offer.selectable else " ".join(offer.needs)
-        click.echo(f"  {offer.target}  {offer.kind} {offer.version}  {megabytes(offer.size)}  {ready}")
+        click.echo(f"  {offer.target}  {offer.kind} {offer.version}  {spoken_size(offer.size)}  {ready}")
         if not agreed:
             click.echo("    The licence agreement must be accepted first: staffetta appliance eula show")
     if not updates.offers:

@@ -14,7 +14,7 @@ from staffetta.cli.site_process import set_up_site, site_in, working_as
 from staffetta.kernel.clock import format_time
 from staffetta.kernel.errors import InvalidInput, NotFound
 from staffetta.kernel.files import appearing_whole
-from staffetta.kernel.sizes import megabytes
+from staffetta.kernel.sizes import spoken_size
 from staffetta.site.backup.age import is_age
 
 if TYPE_CHECKING:
@@ -227,7 +227,7 @@ def _read_password(file: Path) -> bytes:
 def _tell_made(file: Path, said: "Manifest") -> None:
     click.echo(f"Backup:        {file}")
     click.echo(f"Made:          {format_time(said.made_at)}, version {said.site_version}")
-    click.echo(f"Contents:      {megabytes(said.content_bytes)}")
+    click.echo(f"Contents:      {spoken_size(said.content_bytes)}")
     _tell_contents(said)
     for one in said.files_left_out:
         click.echo(f"Left out:      {one.name} ({one.size} bytes)")

@@ -60,8 +60,8 @@ def status_command(service: Any, actor: str, as_json: bool) -> None:
     if sync.finished_at is not None or sync.records_behind:
         records = f"{sync.records_behind} records, " if sync.records_behind else ""
         click.echo(f"  behind: {records}{sync.blobs_behind} files, {sync.bytes_behind} bytes")
-    if sync.error:
-        click.echo(f"  {sync.error}")
+    if sync.trouble:
+        click.echo(f"  {sync.trouble}")
     if picture.two_certificates:
         click.echo("Note: each appliance shows a certificate of its own for the site, this one's is self-signed;")
         click.echo("  browsers stop at the other one after a move: install one certificate on both.")
@@ -161,6 +161,7 @@ _WITHOUT_SYNC = (
 @on_site
 def become_primary_command(service: Any, actor: str, sync: bool, yes: bool) -> None:
     """Make this appliance the primary; a peer that answers becomes the backup."""
+    service.require_may_become_primary()
     if not yes:
         click.confirm(_WITH_SYNC if sync else _WITHOUT_SYNC, abort=True)
     service.become_primary(actor, with_sync=sync)

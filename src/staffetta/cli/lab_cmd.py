@@ -98,6 +98,7 @@ def group(
             sys.exit(0 if result.good else 1)
         click.echo(story.where_to_look() if result.good or result.outcome != "failed" else _ENDED_EARLY)
         click.echo(f"The report as a page, with a timeline: {(html or as_page).absolute().as_uri()}")
+        _end_with(world, 0 if result.good else 1)
         threading.Event().wait()
     finally:
         world.close()
@@ -121,8 +122,8 @@ def _command() -> str:
     return str(beside) if beside.exists() else (shutil.which("staffetta") or "staffetta")
 
 
-def _end_with(world: World) -> None:
-    """Ctrl-C and SIGTERM end the world and remove all it made."""
+def _end_with(world: World, status: int | None = None) -> None:
+    """Ctrl-C and SIGTERM end the world and remove all it made; with what ``status``, None: that of a signal."""
 
     def end(number: int, _frame: object) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -130,7 +131,7 @@ def _end_with(world: World) -> None:
         click.echo("\nEnding the world …", err=True)
         world.close()
         click.echo("It is gone, with everything it had made.", err=True)
-        sys.exit(128 + number)
+        sys.exit(128 + number if status is None else status)
 
     signal.signal(signal.SIGINT, end)
     signal.signal(signal.SIGTERM, end)

@@ -9,7 +9,7 @@ from aiohttp import web
 from staffetta.kernel import log
 from staffetta.kernel.clock import utc_now
 from staffetta.kernel.errors import InvalidInput
-from staffetta.kernel.sizes import megabytes
+from staffetta.kernel.sizes import spoken_size
 from staffetta.packages import Kind, PackageInfo, Requirement, parse_version
 from staffetta.vendor.build import BuildOrder, build
 from staffetta.vendor.deb import DebOrder, build_deb
@@ -92,8 +92,8 @@ def build_command(
     )
     manifest = build(order)
     click.echo(
-        f"{output}: {manifest.kind} {manifest.version}, {megabytes(output.stat().st_size)} packed, "
-        f"{megabytes(manifest.installed_size)} installed, for {manifest.interpreter}"
+        f"{output}: {manifest.kind} {manifest.version}, {spoken_size(output.stat().st_size)} packed, "
+        f"{spoken_size(manifest.installed_size)} installed, for {manifest.interpreter}"
     )
 
 
@@ -121,7 +121,7 @@ def deb_command(
     """Build the Debian package that an appliance is installed from: keeper, the command, a first base."""
     parsed = parse_version(version)
     build_deb(DebOrder(parsed, source, output, bundle, root, update_server, maintainer, python, cache))
-    click.echo(f"{output}: {megabytes(output.stat().st_size)}")
+    click.echo(f"{output}: {spoken_size(output.stat().st_size)}")
 
 
 @group.command("publish")
@@ -140,7 +140,7 @@ def publish_command(repository: Path, keys: Path, files: tuple[Path, ...]) -> No
 def bundle_command(repository: Path, targets: tuple[str, ...], output: Path) -> None:
     """Put packages (kind/version, in the order given) and signed metadata into one file, for use off line."""
     _list(bundle(Repository.open(repository), targets, output))
-    click.echo(f"{output}: {megabytes(output.stat().st_size)}")
+    click.echo(f"{output}: {spoken_size(output.stat().st_size)}")
 
 
 @group.command("serve")
@@ -168,4 +168,4 @@ def serve_command(repository: Path, keys: Path, listen: str, rate: int | None) -
 
 def _list(infos: tuple[PackageInfo, ...]) -> None:
     for info in infos:
-        click.echo(f"{info.kind}/{info.version}  {info.target}  {megabytes(info.size)}")
+        click.echo(f"{info.kind}/{info.version}  {info.target}  {spoken_size(info.size)}")

@@ -1,6 +1,21 @@
-"""Sizes as people read them."""
+"""Sizes as people read them, in units of 1000 bytes."""
+
+from typing import Final
+
+UNITS: Final = ("B", "KB", "MB", "GB", "TB")
 
 
-def megabytes(size: int) -> str:
-    """Return a size in bytes as MB (10⁶ bytes), for commands, errors and logs."""
-    return f"{size / 1_000_000:.1f} MB"
+def power_of(size: float) -> int:
+    """The place in ``UNITS`` of the largest one of which there is at least 1; that of bytes for a small size."""
+    return next((power for power in range(len(UNITS) - 1) if size < 1000 ** (power + 1)), len(UNITS) - 1)
+
+
+def in_unit(size: float, power: int) -> str:
+    """A size in bytes as a number of a unit: with one decimal, but for bytes."""
+    return f"{size / 1000**power:.1f}" if power else f"{size:.0f}"
+
+
+def spoken_size(size: float) -> str:
+    """A size in bytes in the unit that fits it: ``24.1 MB``, ``999 B``."""
+    power = power_of(size)
+    return f"{in_unit(size, power)} {UNITS[power]}"

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from staffetta.kernel.sizes import megabytes
+from staffetta.kernel.sizes import spoken_size
 from staffetta.releases.errors import DiskFull
 
 SPARE: Final = 16 << 20
@@ -26,7 +26,7 @@ def require_space(folder: Path, size: int, files: int = 0) -> None:
     free = state.f_bavail * state.f_frsize
     if free < size + SPARE:
         raise DiskFull(
-            f"Too little room on the disk: {megabytes(size + SPARE)} are needed, {megabytes(free)} are free "
+            f"Too little room on the disk: {spoken_size(size + SPARE)} are needed, {spoken_size(free)} are free "
             f"in {folder}. Nothing was changed; make room and try again."
         )
     if state.f_files and state.f_favail < files:

@@ -19,7 +19,7 @@ from tuf.ngclient.config import UpdaterConfig
 from tuf.ngclient.updater import Updater
 
 from staffetta.kernel.files import sync_directory
-from staffetta.kernel.sizes import megabytes
+from staffetta.kernel.sizes import spoken_size
 from staffetta.packages import Installed, PackageInfo, eula_target
 from staffetta.packages.bundle import hashed_name
 from staffetta.packages.errors import DocumentInvalid, Expired, NotTrusted, OlderMetadata
@@ -151,7 +151,7 @@ class TrustedRepository:
                 if done < target.length:
                     raise ServerUnreachable(
                         f"The download of {target.path} from {self._source.name} broke off after "
-                        f"{megabytes(done)} of {megabytes(target.length)}. Try again."
+                        f"{spoken_size(done)} of {spoken_size(target.length)}. Try again."
                     )
                 file.seek(0)
                 target.verify_length_and_hashes(file)

@@ -18,8 +18,9 @@ from staffetta.base.doctor.facts import (
     StrangersSeen,
     Unseen,
 )
-from staffetta.base.doctor.findings import Finding, Level, size_of, some
+from staffetta.base.doctor.findings import Finding, Level, some
 from staffetta.control.appliance import Certificate
+from staffetta.kernel.sizes import spoken_size
 
 SPARE_BYTES: Final = 64 << 20
 """With less room than this, programs begin to fail; `releases.disk` keeps a quarter of it free in every install."""
@@ -136,7 +137,7 @@ def room(seen: RoomSeen | Unseen) -> Iterator[Finding]:
     if isinstance(seen, Unseen):
         yield Finding("disk", Level.UNSEEN, seen.why)
         return
-    free = f"{size_of(seen.free)} of {size_of(seen.total)} are free in {seen.folder}"
+    free = f"{spoken_size(seen.free)} of {spoken_size(seen.total)} are free in {seen.folder}"
     if seen.free < SPARE_BYTES or seen.files_free == 0:
         what = "no more files fit there" if seen.files_free == 0 else "which is too little for the programs to go on"
         yield Finding("disk", Level.ERROR, f"{free}, {what}.", "Make room, or give the appliance a larger disk.")
@@ -145,13 +146,13 @@ def room(seen: RoomSeen | Unseen) -> Iterator[Finding]:
         yield Finding(
             "disk",
             Level.WARNING,
-            f"{free}; an update that is on offer needs {size_of(seen.needed + SPARE_BYTES)}.",
+            f"{free}; an update that is on offer needs {spoken_size(seen.needed + SPARE_BYTES)}.",
             todo,
         )
     elif seen.total and seen.free < LITTLE_ROOM * seen.total:
         yield Finding("disk", Level.WARNING, f"{free}.", "Make room, or give the appliance a larger disk.")
     else:
-        more = "" if seen.needed is None else f"; an update that is on offer needs {size_of(seen.needed)}"
+        more = "" if seen.needed is None else f"; an update that is on offer needs {spoken_size(seen.needed)}"
         yield Finding("disk", Level.FINE, f"{free}{more}.")
 
 
@@ -190,10 +191,10 @@ def database(seen: DatabaseSeen | Unseen) -> Iterator[Finding]:
         )
     elif seen.log > LARGE_LOG_BYTES:
         todo = "Something reads for very long; end backups and commands that hang, else restart keeper."
-        yield Finding(check, Level.WARNING, f"Its write-ahead log has grown to {size_of(seen.log)}.", todo)
+        yield Finding(check, Level.WARNING, f"Its write-ahead log has grown to {spoken_size(seen.log)}.", todo)
     elif seen.state is DatabaseState.ABSENT:
         return
     elif seen.state is DatabaseState.WHOLE:
-        yield Finding(check, Level.FINE, f"Whole ({size_of(seen.size)}, write-ahead log {size_of(seen.log)}).")
+        yield Finding(check, Level.FINE, f"Whole ({spoken_size(seen.size)}, write-ahead log {spoken_size(seen.log)}).")
     else:
         yield Finding(check, Level.UNSEEN, seen.said)

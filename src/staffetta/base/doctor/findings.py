@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from staffetta.kernel.sizes import megabytes
-
 SHOWN_NAMES: Final = 3
 
 
@@ -42,8 +40,3 @@ def some(names: Iterable[str]) -> str:
     every = list(names)
     more = len(every) - SHOWN_NAMES
     return ", ".join(every[:SHOWN_NAMES]) + (f" and {more} more" if more > 0 else "")
-
-
-def size_of(size: int) -> str:
-    """A size in bytes as pages show it; what disks have, in GB."""
-    return f"{size / 1_000_000_000:.1f} GB" if size >= 1_000_000_000 else megabytes(size)

@@ -6,11 +6,11 @@ from typing import IO, Final
 from staffetta.clients.console.events import EventFile
 from staffetta.clients.runtime.events import ProgressEvent
 from staffetta.kernel.clock import utc_now
+from staffetta.kernel.sizes import UNITS, in_unit, power_of, spoken_size
 
 RATE_SECONDS: Final = 5.0
 PLAIN_SECONDS: Final = 10.0
 EVENT_SECONDS: Final = 0.5
-_UNITS: Final = ("B", "KB", "MB", "GB", "TB")
 
 
 class Progress:
@@ -55,26 +55,15 @@ class Progress:
         if size is None:
             return "waiting"
         percent = 100 if size == 0 else moved * 100 // size
-        power = _power(size)
-        return f"{_in(moved, power)} of {_in(size, power)} {_UNITS[power]} ({percent} %)"
+        power = power_of(size)
+        return f"{in_unit(moved, power)} of {in_unit(size, power)} {UNITS[power]} ({percent} %)"
 
     def _rate(self) -> str:
         (began, before), (now, moved) = self._samples[0], self._samples[-1]
-        rate = (moved - before) / max(now - began, 0.001)
-        power = _power(rate)
-        return f"{_in(rate, power)} {_UNITS[power]}/s"
+        return f"{spoken_size((moved - before) / max(now - began, 0.001))}/s"
 
     def _overwrite(self, line: str) -> None:
         if line != self._shown:
             self._sink.write("\r" + line.ljust(len(self._shown)))
             self._sink.flush()
             self._shown = line
-
-
-def _power(count: float) -> int:
-    """The largest unit of 1000 in which a count is at least 1; bytes for a small one."""
-    return next((power for power in range(len(_UNITS) - 1) if count < 1000 ** (power + 1)), len(_UNITS) - 1)
-
-
-def _in(count: float, power: int) -> str:
-    return f"{count / 1000**power:.1f}" if power else f"{count:.0f}"

@@ -12,7 +12,7 @@ from staffetta.kernel.clock import utc_now
 from staffetta.kernel.errors import StaffettaError, Unavailable
 from staffetta.kernel.log import get_logger
 from staffetta.site.data import identity as instance
-from staffetta.site.failover import holds, identity, job_store, roles
+from staffetta.site.failover import holds, identity, job_store, roles, syncing
 from staffetta.site.failover.job_command import Verb
 from staffetta.site.failover.job_errors import NoSuchPairJob
 from staffetta.site.failover.job_facts import (
@@ -23,7 +23,7 @@ from staffetta.site.failover.job_facts import (
     InstallState,
     OfferFact,
 )
-from staffetta.site.failover.models import PairCommand, Relationship, SyncState
+from staffetta.site.failover.models import PairCommand, Relationship
 from staffetta.site.failover.rules import covers
 from staffetta.site.support.models import LiveSession
 from staffetta.wire.pair import Endpoint
@@ -56,7 +56,7 @@ def site_door(kind: type[SiteDoor] = _Door) -> SiteDoor:
 def own_facts(job: str) -> ApplianceFacts:
     """What the owner of a pair job needs to know of this appliance."""
     relationship, now = roles.held(), utc_now()
-    sync = SyncState.objects.filter(only=True).first() or SyncState()
+    sync = syncing.own_sync()
     shared_name = str(settings.STAFFETTA_SHARED_HOST)
     base, installs = _base(job)
     other = job_store.under_way()
@@ -82,7 +82,7 @@ def own_facts(job: str) -> ApplianceFacts:
         held_by=holds.clients_held_by(),
         sync_finished=sync.finished_at,
         behind=sync.records_behind + sync.blobs_behind,
-        sync_error=sync.error,
+        sync_error=sync.trouble,
         sessions_live=LiveSession.objects.filter(ended_at=None, probe=False).count(),
         other_job=None if other is None or other.id == job else f"The pair job {other.id}",
         job_term=rank[0],

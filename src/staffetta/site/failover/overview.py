@@ -7,15 +7,11 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final
 
 from staffetta.site.data.roles import Role
-from staffetta.site.failover.pictures import PairPicture, PeerSeen, RelationshipPicture, SyncPicture
+from staffetta.site.failover.pictures import QUIET, PairPicture, PeerSeen, RelationshipPicture, SyncPicture
 from staffetta.site.failover.rules import SILENT
 from staffetta.wire.pair import Endpoint
-
-_QUIET: Final = timedelta(seconds=10)
-"""The other appliance is asked every second, and when it answered is written down every five."""
 
 
 class Link(StrEnum):
@@ -24,7 +20,7 @@ class Link(StrEnum):
     WHOLE = "whole"  # nothing is behind
     BEHIND = "behind"
     FIRST = "first"  # the first round has not ended
-    TROUBLE = "trouble"  # its last round failed
+    TROUBLE = "trouble"  # its rounds fail
     SILENT = "silent"  # the other appliance does not answer: it goes no further
 
 
@@ -120,14 +116,14 @@ def _other(held: RelationshipPicture, seen: PeerSeen, now: datetime, *, answers:
         answers=answers,
         seen_at=seen.seen_at,
         traffic=traffic,
-        quiet=quiet if quiet is not None and quiet >= _QUIET else None,
+        quiet=quiet if quiet is not None and quiet >= QUIET else None,
     )
 
 
 def _link(sync: SyncPicture, answers: bool) -> Link:
     if not answers:
         return Link.SILENT
-    if sync.error:
+    if sync.trouble:
         return Link.TROUBLE
     if sync.finished_at is None:
         return Link.FIRST

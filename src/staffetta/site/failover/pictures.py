@@ -3,11 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from staffetta.kernel.clock import format_time, parse_time
 from staffetta.site.data.roles import Role
 from staffetta.wire.pair import Endpoint
+
+QUIET: Final = timedelta(seconds=10)
+"""What is missing for so short a time goes unsaid: rounds of data-sync begin every second, and so is the peer asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,11 @@ class SyncPicture:
     blobs_behind: int
     bytes_behind: int
     error: str
+
+    @property
+    def trouble(self) -> str:
+        """What hinders the rounds, once it has for a while; as roles change, a round or two find nobody to ask."""
+        return self.error if self.lag is None or self.lag >= QUIET else ""
 
     @property
     def under_way(self) -> bool:

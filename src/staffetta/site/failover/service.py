@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 
 from staffetta.kernel.clock import utc_now
 from staffetta.kernel.log import get_logger
+from staffetta.site.data import audit
 from staffetta.site.data import identity as instance
 from staffetta.site.data.roles import Role
 from staffetta.site.failover import (
@@ -22,7 +23,7 @@ from staffetta.site.failover import (
     taking_over,
     watching,
 )
-from staffetta.site.failover.errors import FailoverError
+from staffetta.site.failover.errors import FailoverError, NotEstablished
 from staffetta.site.failover.models import Relationship
 from staffetta.site.failover.peer import HttpsPeer
 from staffetta.site.failover.pictures import AlarmPicture, PairPicture, PeerSeen, Prefill, RelationshipPicture
@@ -43,6 +44,7 @@ set_preshared_key = identity.set_preshared_key
 settle = watching.settle
 look = watching.look
 become_primary = taking_over.become_primary
+require_may_become_primary = taking_over.require_may_become_primary
 sync_now = syncing.sync_now
 note_sync_asked = syncing.note_sync_asked
 sync_round = syncing.sync_round
@@ -83,9 +85,13 @@ def peer(limits: Limits | None = None) -> HttpsPeer:
 def establish(new_backup: Endpoint, reverse: Endpoint, actor: str) -> None:
     """Become the primary of a new relationship with the appliance at ``new_backup``, which reaches us at ``reverse``.
 
-    Raises ``NotEstablished`` with every check by name; then nothing has changed on either side.
+    Raises ``NotEstablished`` with every check by name; then nothing has changed on either side but the audit log here.
     """
-    handshake.establish(new_backup, reverse, actor)
+    try:
+        handshake.establish(new_backup, reverse, actor)
+    except NotEstablished as error:
+        audit.note(actor, "failover.not-established", str(new_backup), {"why": error.message})
+        raise
 
 
 # Roles

@@ -35,15 +35,21 @@ _LIKELY_DEAD: Final = Limits(connect=1.5, silence=3.0, whole=5.0)
 """Without a data-sync nobody waits long for the peer: a machine without power refuses nothing, it is only silent."""
 
 
+def require_may_become_primary() -> Relationship:
+    """Return the relationship in which this appliance may become primary. Raises ``NoRelationship``, ``WrongRole``."""
+    relationship = roles.required()
+    if instance.role() is Role.PRIMARY and Alarm.TWO_PRIMARIES not in relationship.alarm.split():
+        raise WrongRole(_("This appliance is the primary already."))
+    return relationship
+
+
 def become_primary(actor: str, *, with_sync: bool) -> None:
     """Make this appliance the primary; a peer that answers is made the backup.
 
     ``with_sync`` pulls everything from the peer meanwhile: raises ``PeerUnreachable`` when it does not answer, and
     then nothing has changed. Without it the term alone decides: the peer steps down when it sees the higher one.
     """
-    relationship = roles.required()
-    if instance.role() is Role.PRIMARY and Alarm.TWO_PRIMARIES not in relationship.alarm.split():
-        raise WrongRole(_("This appliance is the primary already."))
+    relationship = require_may_become_primary()
     roles.begin_take_over(utc_now())
     try:
         with peer_of(relationship, None if with_sync else _LIKELY_DEAD) as other:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Count, Q, QuerySet
 
 from staffetta.kernel.clock import utc_now
 from staffetta.site.data.records import current_incarnation
@@ -24,11 +24,12 @@ ADDRESS_LENGTH: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class FleetNow:
-    """How many are connected right now."""
+    """How many there are, and are connected right now; ``passive``: of all clients, those that only check in."""
 
     clients: int
     clients_online: int
     reps_online: int
+    passive: int
 
 
 def heartbeat(generation: str, version: str, reps: Collection[str]) -> None:
@@ -110,4 +111,7 @@ def fleet_now() -> FleetNow:
     reps: set[str] = set()
     for process in GatewayProcess.objects.filter(beat_at__gte=now - SILENT_AFTER):
         reps.update(process.reps)
-    return FleetNow(JumpClient.objects.filter(revoked_at=None).count(), online_clients(now).count(), len(reps))
+    all_of_them = JumpClient.objects.filter(revoked_at=None).aggregate(
+        clients=Count("pk"), passive=Count("pk", filter=Q(passive=True))
+    )
+    return FleetNow(**all_of_them, clients_online=online_clients(now).count(), reps_online=len(reps))

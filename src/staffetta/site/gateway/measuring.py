@@ -84,7 +84,7 @@ def _pair(picture: PairPicture, now: datetime) -> PairMeasures:
         records_behind=picture.sync.records_behind,
         files_behind=picture.sync.blobs_behind,
         bytes_behind=picture.sync.bytes_behind,
-        sync_error=picture.sync.error,
+        sync_error=picture.sync.trouble,
         synced_at=picture.sync.finished_at,
         alarm_codes=tuple(alarm.code for alarm in picture.alarms),
         alarms=tuple(alarm.sentence for alarm in picture.alarms),

@@ -46,6 +46,7 @@ WORDS: Final[Mapping[str, Promise]] = {
     "failover.key-set": _("set the inter-appliance pre-shared key"),
     "failover.established-as-primary": _("established failover, as the primary of"),
     "failover.established-as-backup": _("established failover, as the backup of"),
+    "failover.not-established": _("could not establish failover with"),
     "failover.sync-asked": _("asked for a data-sync"),
     "failover.became-primary": _("became the primary"),
     "failover.stepped-down": _("stepped down to backup"),

@@ -35,6 +35,7 @@ class Information:
     appliance: str
     clients: int
     clients_online: int
+    passive: int
     reps_online: int
     sessions: int
     identity: str
@@ -77,6 +78,7 @@ def information(request: HttpRequest) -> HttpResponse:
         appliance=settings.STAFFETTA_SITE_NAME,
         clients=now.clients,
         clients_online=now.clients_online,
+        passive=now.passive,
         reps_online=now.reps_online,
         sessions=support.count_live_sessions(),
         identity=key,

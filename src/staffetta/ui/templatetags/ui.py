@@ -4,9 +4,11 @@ from datetime import datetime, timedelta
 
 from django import template
 from django.utils import timezone
+from django.utils.formats import number_format
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
 
+from staffetta.kernel.sizes import UNITS, in_unit, power_of
 from staffetta.ui import formats
 from staffetta.ui.sentences import say, say_actor
 from staffetta.ui.static_files import asset_url
@@ -16,20 +18,14 @@ register.simple_tag(asset_url, name="asset")
 register.filter("say", say)
 register.filter("actor", say_actor)
 
-_UNITS = ("B", "KB", "MB", "GB", "TB")
-
 
 @register.filter
 def size(count: int | None) -> str:
     """A number of bytes for people, in units of 1000: `24.1 MB`, `24,1 MB` in Italian. Nothing for None."""
     if count is None:
         return ""
-    value = float(count)
-    for unit in _UNITS:
-        if value < 1000 or unit == _UNITS[-1]:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{formats.decimal(value)} {unit}"
-        value /= 1000
-    raise AssertionError("unreachable")
+    power = power_of(count)
+    return f"{number_format(in_unit(count, power))} {UNITS[power]}"
 
 
 @register.filter

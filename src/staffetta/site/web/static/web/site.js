@@ -13,6 +13,13 @@
       window.setTimeout(() => { button.textContent = label; }, 2000);
     });
   }
+  // Escape closes a question that was opened (web/confirm.html), and the keyboard is where it was opened.
+  document.addEventListener("keydown", (event) => {
+    const asked = event.key === "Escape" && document.querySelector("details.confirm[open]");
+    if (!asked) return;
+    asked.open = false;
+    asked.querySelector("summary").focus();
+  });
   // Signing out ends the sessions that this browser holds, and takes its console key and what its tabs have kept of
   // sessions away (site/console). Every page of the site hears it.
   const signedOut = new BroadcastChannel("staffetta-signed-out");
