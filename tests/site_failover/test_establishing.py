@@ -92,7 +92,8 @@ def test_the_shared_host_name_in_a_field(pair: Pair) -> None:
 
 
 def test_its_own_address(pair: Pair) -> None:
-    assert "not-itself" in failed(pair, backup=pair.a.at, reverse="127.0.0.1:9")
+    for reverse in ("127.0.0.1:9", pair.b.at):
+        assert "as when the two are exchanged" in failed(pair, backup=pair.a.at, reverse=reverse)["not-itself"]
 
 
 @pytest.mark.parametrize("ahead", [-9.0, 9.0])

@@ -96,9 +96,9 @@ def group(
             if result.outcome != "failed" and not result.good:
                 _keep_logs(world)
             sys.exit(0 if result.good else 1)
+        _end_with(world, 0 if result.good else 1)
         click.echo(story.where_to_look() if result.good or result.outcome != "failed" else _ENDED_EARLY)
         click.echo(f"The report as a page, with a timeline: {(html or as_page).absolute().as_uri()}")
-        _end_with(world, 0 if result.good else 1)
         threading.Event().wait()
     finally:
         world.close()

@@ -207,7 +207,8 @@ def _check_sides(own: Side, other: Side) -> tuple[Check, ...]:
             CheckName.NOT_ITSELF,
             own.origin != other.origin and own.key != other.key,
             "They are two appliances.",
-            "The new backup's address leads back to this very appliance, or one is a copy of the other.",
+            "The new backup's address leads back to this very appliance, as when the two are exchanged, "
+            "or one appliance is a copy of the other.",
         ),
         _check(
             CheckName.SAME_SITE,
