@@ -246,7 +246,13 @@ def test_base_is_updated_while_it_serves(live: LiveBase) -> None:
         assert status.base_version == "1.1"
         assert [one.state for one in status.generations if one.version == "1.1"] == ["active"]
         again = control.install("base/base-1.2.tar.zst", "ann")
-    assert follow(live, again)[-1].state is JobState.COMMITTED
+    command = (sys.executable, "-c", "from staffetta.cli.main import main; main()", "appliance", "watch", again)
+    watched = subprocess.run(
+        [*command, "--json", "--appliance", str(live.paths.root)], stdout=subprocess.PIPE, timeout=120, check=True
+    )
+    told = [json.loads(line) for line in watched.stdout.splitlines()]
+    assert told[-1]["state"] == JobState.COMMITTED
+    assert sum(one["kind"] == EventKind.MOVED for one in told) <= 1, "who was told to move asks the next generation"
     assert str((live.paths.releases("base") / "current").readlink()) == "1.2"
     lines = [json.loads(line) for line in (live.paths.base / "audit.jsonl").read_text().splitlines()]
     assert ("ann", os.getuid()) in {(line["actor"], line["uid"]) for line in lines if line["path"] == "/v1/installs"}

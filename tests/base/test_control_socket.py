@@ -278,6 +278,19 @@ async def test_another_generation_takes_the_socket_without_a_gap(office: Office)
     assert await asking == "one"
 
 
+async def test_whoever_holds_a_connection_goes_to_the_next_generation_with_the_next_question(office: Office) -> None:
+    with ApplianceControl(office.path) as control:
+        assert await asyncio.to_thread(control.certificates)
+        await office.server.stop_accepting()  # the next generation accepts from now on; what is open is answered
+        assert await asyncio.to_thread(control.certificates)
+        asked = len(office.audit())
+        asking = asyncio.create_task(asyncio.to_thread(control.certificates))
+        await asyncio.sleep(0.2)
+        assert len(office.audit()) == asked, "this generation is not asked any more"
+        await office.server.accept_on([office.listener])
+        assert await asking
+
+
 def test_values_survive_the_wire_and_damage_is_noticed() -> None:
     shown = Shown("site", "a", "b", ("c",), utc_now(), utc_now(), ("d",), "e")
     data = json.loads(json.dumps(to_json(shown)))

@@ -5,10 +5,12 @@ import contextlib
 import os
 import resource
 import socket
-from collections.abc import Callable
+import ssl
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+import uvloop
 from aiohttp import web
 
 from front.plain_client import untrusting
@@ -18,6 +20,8 @@ from staffetta.front.door import Door
 from staffetta.front.settings import FrontSettings
 
 CALLERS = 40
+LONG = b"x" * 40_000
+"""More than the kernel takes of it at once, and little enough to count as written."""
 PATIENT = FrontSettings(handshake_seconds=100.0, header_seconds=100.0)
 """The callers speak one after another: the last one's turn comes late on a busy machine."""
 
@@ -26,8 +30,13 @@ async def hello(_: web.Request) -> web.Response:
     return web.Response(text="hello")
 
 
+async def long(_: web.Request) -> web.Response:
+    return web.Response(body=LONG)
+
+
 def app() -> web.Application:
     made = web.Application()
+    made.router.add_get("/long", long)
     made.router.add_get("/", hello)
     return made
 
@@ -99,6 +108,64 @@ async def test_a_door_that_is_out_of_descriptors_waits_before_it_gives_the_queue
     answers = await asyncio.gather(*(asyncio.to_thread(ask, caller) for caller in callers))
     assert all(answer.endswith(b"hello") for answer in answers)
     await door.close()
+
+
+SOON = FrontSettings(drain_idle_seconds=0.1)
+ASK = b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n"
+BOTH = pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+
+
+@contextlib.asynccontextmanager
+async def idle(pem: Path, path: bytes) -> AsyncIterator[tuple[Door, ssl.SSLSocket]]:
+    """A door with little room to send, and a client of it that has asked once and reads nothing yet."""
+    door = Door(app(), CertificateStore(pem), SOON)
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    await door.set_sockets([listener.dup()])
+    caller = socket.socket()
+    caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    caller.settimeout(20)
+    caller.connect(listener.getsockname())
+    line = await asyncio.to_thread(untrusting().wrap_socket, caller)
+    with line:
+        line.sendall(ASK % path)
+        while not door.answers:
+            await asyncio.sleep(0.01)
+        yield door, line
+    listener.close()
+    await door.close()
+
+
+def rest_of(line: ssl.SSLSocket) -> bytes:
+    answer = b""
+    while piece := line.recv(65536):
+        answer += piece
+    return answer
+
+
+@BOTH
+@pytest.mark.req("U9")
+def test_nobody_waits_for_a_client_that_does_not_read_the_end(pem: Path, run: Callable[..., None]) -> None:
+    async def tried() -> None:
+        async with idle(pem, b"/") as (door, line):
+            assert await asyncio.wait_for(door.drain(60.0), 20) == 0
+            assert (await asyncio.to_thread(rest_of, line)).endswith(b"hello"), "to the client it is an end like others"
+
+    run(tried())
+
+
+@BOTH
+@pytest.mark.req("U9")
+def test_what_is_on_its_way_to_a_slow_client_is_not_cut(pem: Path, run: Callable[..., None]) -> None:
+    async def tried() -> None:
+        async with idle(pem, b"/long") as (door, line):
+            leaving = asyncio.ensure_future(door.drain(60.0))
+            await asyncio.sleep(3)
+            assert not leaving.done()
+            assert (await asyncio.to_thread(rest_of, line)).endswith(LONG)
+            assert await asyncio.wait_for(leaving, 20) == 0
+
+    run(tried())
 
 
 def full() -> tuple[int, Callable[[], None]]:

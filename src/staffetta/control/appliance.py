@@ -281,7 +281,11 @@ class ApplianceControl(LocalClient):
         in the middle, open again after the last sequence seen."""
         try:
             with self._client.stream(
-                "GET", f"/v1/installs/{job}/events", params={"after": after}, timeout=_STREAM_TIMEOUT
+                "GET",
+                f"/v1/installs/{job}/events",
+                params={"after": after},
+                headers={"Connection": "close"},  # kept, it would lead back to the base that is moving
+                timeout=_STREAM_TIMEOUT,
             ) as response:
                 if response.status_code >= 400:
                     response.read()

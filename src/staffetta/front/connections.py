@@ -1,9 +1,15 @@
 """One connection of a door: what it is doing now, so that a drain can tell idle from busy and a slow header is cut."""
 
 import asyncio
-from typing import Any, Protocol
+import fcntl
+import sys
+import termios
+from typing import Any, Final, Protocol, cast
 
 from aiohttp import web
+
+_ANSWER_SECONDS: Final = 1.0
+"""So long a client that reads may take to answer the end of TLS."""
 
 
 class Watch(Protocol):
@@ -26,7 +32,7 @@ class DoorConnection(web.RequestHandler):
     - ``certificate``: SHA-256 (hex) of the leaf certificate this connection was answered with.
     """
 
-    __slots__ = ("_watch", "busy", "certificate", "header_since", "heard", "upgraded")
+    __slots__ = ("_carrier", "_left", "_watch", "busy", "certificate", "header_since", "heard", "upgraded")
 
     def __init__(
         self, watch: Watch, certificate: str, manager: web.Server, loop: asyncio.AbstractEventLoop, **options: Any
@@ -38,15 +44,19 @@ class DoorConnection(web.RequestHandler):
         self.upgraded = False
         self.heard = loop.time()
         self.header_since: float | None = None
+        self._left: float | None = None
+        self._carrier: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Note the connection and let aiohttp begin."""
+        self._carrier = cast("asyncio.Transport", transport)
         self._watch.opened(self)
         super().connection_made(transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Forget the connection; aiohttp cancels its handler."""
         self.busy = False
+        self._carrier = None
         self._watch.closed(self)
         super().connection_lost(exc)
 
@@ -57,6 +67,19 @@ class DoorConnection(web.RequestHandler):
             if not self.busy and self.header_since is None:
                 self.header_since = self.heard
         super().data_received(data)
+
+    def leave(self) -> None:
+        """Close this connection, which is idle; asked again until it is gone.
+
+        A client that is idle itself may not read, and so not answer, the end of TLS before it asks again. Once its
+        machine has everything, nobody waits for that.
+        """
+        now = self._loop.time()
+        if self._left is None:
+            self._left = now
+            self.force_close()
+        elif now - self._left >= _ANSWER_SECONDS and self._carrier is not None and _has_arrived(self._carrier):
+            self._carrier.abort()
 
     def begun(self) -> None:
         """A request's header is complete: its handler starts now."""
@@ -76,3 +99,10 @@ class DoorConnection(web.RequestHandler):
             self.busy = False
             self.header_since = None
             self.heard = self._loop.time()
+
+
+def _has_arrived(carrier: asyncio.Transport) -> bool:
+    """Whether the other machine has acknowledged everything that was sent, the end of TLS too (tcp(7), SIOCOUTQ)."""
+    unsent = bytearray(4)
+    fcntl.ioctl(carrier.get_extra_info("socket").fileno(), termios.TIOCOUTQ, unsent)
+    return int.from_bytes(unsent, sys.byteorder) == 0

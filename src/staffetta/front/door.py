@@ -124,7 +124,7 @@ class Door:
             now = loop.time()
             for connection in tuple(self._connections):
                 if not connection.busy and now - connection.heard >= self.settings.drain_idle_seconds:
-                    connection.force_close()
+                    connection.leave()
             settled = now - started >= self.settings.drain_handshake_seconds and not self._handshakes
             if settled and not self._connections:
                 break

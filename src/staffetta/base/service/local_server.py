@@ -96,6 +96,8 @@ class LocalServer:
         except BaseException:
             self._note(request, 500)
             raise
+        if self._server is None:
+            response.force_close()  # whoever asks again is answered by the generation that has the socket
         error = self._note(request, response.status)
         if changes and error is not None:
             return _unaudited(error, "What was asked may have been done; look before you ask again.")
