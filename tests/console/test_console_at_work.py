@@ -271,6 +271,31 @@ def test_another_tab_takes_the_session_over_and_gives_it_back(arrive: Callable[.
     finish(rita, session)
 
 
+def test_an_impatient_reload_loses_neither_the_session_nor_a_key(arrive: Callable[..., Window]) -> None:
+    rita = arrive()
+    page = rita.page
+    session = begin(rita)
+    shows(page, PROMPT.strip())
+    page.keyboard.type("seq 4000; stty -echo\n")
+    shows(page, "\n4000\n")
+    tab = arrive(context=page.context)
+    tab.open("/login/console")
+    name = f"staffetta-session-{session}"
+    tab.page.evaluate(
+        "(name) => void navigator.locks.request(name, () => new Promise((go) => { window.letGo = go; }))", name
+    )
+    page.reload()  # the page before still has the session, as a browser that is slow to leave it does
+    wait_until(
+        "what was kept, taken out", lambda: page.evaluate("(name) => sessionStorage.getItem(name)", name) is None
+    )
+    page.reload()
+    tab.page.evaluate("window.letGo()")
+    expect(page.locator(".xterm-helper-textarea")).to_be_focused()
+    page.keyboard.type("echo every''key\n")
+    shows(page, "everykey")
+    finish(rita, session)
+
+
 def test_a_browser_that_does_not_hold_the_session_says_so(arrive: Callable[..., Window]) -> None:
     rita = arrive()
     session = begin(rita)

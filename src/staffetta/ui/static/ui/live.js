@@ -13,7 +13,7 @@
   const LONGEST_WAIT = 10000;
   const TELL_AFTER = 4;
 
-  let pressed = false;
+  let pressed = document.querySelector(":active") !== null; // since before this was here
   const waiting = [];
   const press = () => { pressed = true; };
   const letGo = () => window.setTimeout(() => { // after the click that comes with it

@@ -13,6 +13,7 @@ import { Unfinished } from "./unfinished.js";
 
 const SCROLLBACK = 5000;
 const MOST_CHARACTERS = 1000; // of a side, as the protocol has it
+const FOCUS_REPORTS = new Set(["\x1b[I", "\x1b[O"]);
 const utf8 = new TextEncoder();
 
 const LIGHT = {
@@ -38,7 +39,7 @@ export class Terminal {
   constructor(element, keys, nonce, heard, saved = null) {
     this.heard = heard;
     this.tail = new Unfinished();
-    this.quiet = true; // until the earlier page's screen is back, what the terminal answers to it is nobody's business
+    this.restoring = true; // that the focus comes to a page that loads is no news to the far end
     keepToPolicy(nonce);
     this.xterm = new XTerm({
       cols: saved?.columns ?? 80, rows: saved?.rows ?? 24, scrollback: SCROLLBACK,
@@ -53,10 +54,13 @@ export class Terminal {
     this.xterm.open(element);
     this.xterm.textarea.setAttribute("aria-describedby", "keys");
     if (saved) this.#restore(saved);
-    else this.quiet = false;
+    else this.restoring = false;
     const withControl = touchKeys(keys, this.xterm);
-    this.xterm.onData((text) => this.#typed(utf8.encode(withControl(text).toWellFormed())));
-    this.xterm.onBinary((text) => this.#typed(Uint8Array.from(text, (one) => one.charCodeAt(0))));
+    this.xterm.onData((text) => {
+      if (this.restoring && FOCUS_REPORTS.has(text)) return;
+      this.heard.typed(utf8.encode(withControl(text).toWellFormed()));
+    });
+    this.xterm.onBinary((text) => this.heard.typed(Uint8Array.from(text, (one) => one.charCodeAt(0))));
     this.xterm.onResize(() => this.heard.resized());
     this.xterm.attachCustomKeyEventHandler((event) => this.#key(event));
     new ResizeObserver(() => requestAnimationFrame(() => this.fit.fit())).observe(element);
@@ -115,14 +119,10 @@ export class Terminal {
   #restore({ screen, tail }) {
     this.xterm.write(screen ?? "");
     this.xterm.write(tail, () => {
-      this.quiet = false;
+      this.restoring = false;
       this.fit.fit();
     });
     this.tail.feed(tail);
-  }
-
-  #typed(bytes) {
-    if (!this.quiet) this.heard.typed(bytes);
   }
 
   /** Keys that are the page's; all others go to the remote computer. False: xterm.js leaves the key alone. */

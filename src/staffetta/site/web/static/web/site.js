@@ -20,21 +20,6 @@
     asked.open = false;
     asked.querySelector("summary").focus();
   });
-  // Signing out ends the sessions that this browser holds, and takes its console key and what its tabs have kept of
-  // sessions away (site/console). Every page of the site hears it.
-  const signedOut = new BroadcastChannel("staffetta-signed-out");
-  const forget = () => {
-    for (const name of Object.keys(sessionStorage)) {
-      if (name.startsWith("staffetta-session-")) sessionStorage.removeItem(name);
-    }
-  };
-  signedOut.addEventListener("message", forget);
-  document.addEventListener("submit", (event) => {
-    if (!event.target.action?.endsWith("/sign-out")) return;
-    signedOut.postMessage("");
-    forget();
-    indexedDB.deleteDatabase("staffetta-console");
-  });
   // <form data-upload> with a <progress hidden>: shows how much has been sent.
   for (const form of document.querySelectorAll("form[data-upload]")) {
     const bar = form.querySelector("progress");
