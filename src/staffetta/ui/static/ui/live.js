@@ -12,14 +12,21 @@
   const FIRST_WAIT = 250;
   const LONGEST_WAIT = 10000;
   const TELL_AFTER = 4;
+  const LONGEST_PRESS = 10000; // the end of some presses is told to nobody: that on a list of choices, say
 
-  let pressed = document.querySelector(":active") !== null; // since before this was here
+  let pressed = false;
   const waiting = [];
-  const press = () => { pressed = true; };
+  let release = 0;
+  const press = () => {
+    pressed = true;
+    window.clearTimeout(release);
+    release = window.setTimeout(letGo, LONGEST_PRESS);
+  };
   const letGo = () => window.setTimeout(() => { // after the click that comes with it
     pressed = false;
     for (const work of waiting.splice(0)) work();
   });
+  if (document.querySelector(":active")) press(); // since before this was here
   document.addEventListener("pointerdown", (event) => { if (event.button === 0) press(); }, true);
   document.addEventListener("keydown", (event) => { if (event.key === " ") press(); }, true);
   document.addEventListener("keyup", letGo, true);
