@@ -284,8 +284,8 @@ async def test_a_session_goes_to_the_other_appliance_and_back_while_somebody_typ
     with _joined(couple.a, couple.b) as both:
         assert (both.gaps, both.conflicts) == ((), 0)
         frames_of_both = list(both.frames())
-    for end in EndName:
-        typed = [one.data for one in frames_of_both if one.end is end and one.data.channel == Channel.SHELL]
+    for name in EndName:
+        typed = [one.data for one in frames_of_both if one.end is name and one.data.channel == Channel.SHELL]
         assert [int.from_bytes(one.payload, "big") for one in typed] == list(range(work.keys))
     for one in (couple.a, couple.b):
         with _joined(one) as alone:
