@@ -9,6 +9,7 @@ import pytest
 from django import conf
 from django.utils import translation
 from hypothesis import HealthCheck, settings
+from playwright.sync_api import expect
 from xdist.scheduler import LoadScopeScheduling
 
 from staffetta.lab.single import Single
@@ -37,6 +38,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 # How long an example takes says how busy the machine is, not whether the property holds.
 settings.register_profile("staffetta", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("staffetta")
+
+# The same holds for what a browser is to show; what it does by default is to wait five seconds.
+expect.set_options(timeout=30_000)
 
 
 @pytest.fixture(scope="session", autouse=True)

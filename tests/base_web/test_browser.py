@@ -69,6 +69,7 @@ def sign_in(visit: Visit) -> None:
     page, pages = visit.page, visit.pages
     come_in(page, visit.address, pages)
     page.get_by_role("heading", name="Basics").wait_for()
+    page.wait_for_load_state()
 
 
 def come_in(page: Page, address: str, pages: RealPages) -> None:
@@ -84,11 +85,13 @@ def test_from_the_first_sign_in_to_an_installed_update(visit: Visit) -> None:
     page, control = visit.page, visit.pages.control
     page.get_by_role("link", name="Updates").click()
     accept = page.get_by_role("button", name="Accept")
-    assert accept.is_disabled()
+    expect(accept).to_be_disabled()
     page.get_by_label("I have read the licence agreement and accept it.").check()
     accept.click()
     page.get_by_role("button", name="Check for updates").click()
-    base, site = page.locator("[data-target]").all()
+    targets = page.locator("[data-target]")
+    expect(targets).to_have_count(2)
+    base, site = targets.all()
     assert site.get_by_role("button", name="Install this update").is_disabled()
     assert "Install base 1.1 first." in site.inner_text()
     assert "3 sessions are live" in page.locator("main").inner_text()
@@ -116,7 +119,7 @@ def test_from_the_first_sign_in_to_an_installed_update(visit: Visit) -> None:
     page.get_by_role("heading", name="Installed").wait_for()
     assert "Base 1.1 is installed." in page.locator("main").inner_text()
     assert page.locator("[data-step=activate]").get_attribute("data-state") == "done"
-    assert page.locator("[data-live]").get_attribute("data-live-state") == "ended"
+    expect(page.locator("[data-live]")).to_have_attribute("data-live-state", "ended")
 
 
 @pytest.mark.req("U2")

@@ -111,6 +111,7 @@ class Window:
         """Follow a link of the navigation to the page with that heading."""
         self.page.get_by_role("navigation", name="Pages").get_by_role("link", name=name, exact=True).click()
         self.page.get_by_role("heading", name=heading or name, exact=True, level=1).wait_for()
+        self.page.wait_for_load_state()
 
     def pages(self) -> list[str]:
         """The links of the navigation, by name."""
@@ -131,6 +132,8 @@ class Window:
         wanted = re.compile(rf"^answer: .*: {status}$|^console: .*status of {status} ")
         found = self.complaints[len(before) :]
         assert any(re.search(rf": {status}$", one) for one in found), f"no answer had the status {status}: {found}"
+        self.hear(f"status of {status} ")  # the console may say it after the page is there
+        found = self.complaints[len(before) :]
         self.complaints[:] = before + [one for one in found if not wanted.search(one)]
 
     def narrow(self) -> bool:

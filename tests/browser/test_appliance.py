@@ -39,6 +39,7 @@ def test_the_first_sign_in_of_a_new_appliance(people: People, beta: Appliance) -
     window.change_first_password(FIRST_PASSWORD, beta.password)
 
     window.page.get_by_role("heading", name="Basics").wait_for()
+    window.page.wait_for_load_state()
     assert "Your password is changed." in window.words
     assert "beta" in window.words
     assert "not installed yet" in window.words
@@ -94,7 +95,7 @@ def test_a_file_that_is_no_bundle_is_refused_with_its_reason(administrator: Wind
     alert = administrator.page.get_by_role("alert")
     alert.wait_for()
     assert "bundle" in alert.inner_text(), alert.inner_text()
-    assert history.count() == before, "nothing was begun"
+    expect(history, "nothing was begun").to_have_count(before)
 
 
 @pytest.mark.req("U4", "U10", "U18")

@@ -587,7 +587,7 @@ async def _until_closed(socket: Socket) -> None:
         pass
 
 
-def wait_for(what: str, ask: Any, seconds: float = 10.0) -> Any:
+def wait_for(what: str, ask: Any, seconds: float = 60.0) -> Any:
     """Ask until the answer is true; fails naming ``what`` when it stays false."""
     deadline = threading.Event()
     timer = threading.Timer(seconds, deadline.set)

@@ -16,7 +16,7 @@ from typing import Any
 import pexpect
 import pytest
 
-from clients.conftest import PROMPT, World
+from clients.conftest import PROMPT, World, broken
 from clients.simulated_gateway import HOST, Gateway, Site, wait_for
 from staffetta.wire.vocabulary import Channel, EndName
 
@@ -97,23 +97,27 @@ def _away(site: Site, generation: str) -> dict[EndName, list[int | None]]:
     return {end: [away for at, who, away in site.attaches if (at, who) == (generation, end)] for end in ends}
 
 
+def _first_away(site: Site, generation: str) -> dict[EndName, int | None]:
+    return {end: told[0] for end, told in _away(site, generation).items()}
+
+
 def test_a_move_loses_nothing_and_tells_its_pause(world: World, site: Site, gateway: Gateway, tmp_path: Path) -> None:
     typist = Typist(world, gateway, tmp_path)
     typist.type_for(0.5)
     other = site.gateway("site-two", "1.1.0")
     site.run(gateway.move(other))
     typist.type_for(1.5)
-    assert site.run(other.ends()) == 2
-    assert site.run(gateway.ends()) == 0
-    assert site.run(other.online())
+    wait_for("both ends at the other gateway", lambda: site.run(other.ends()) == 2)
+    wait_for("no end at the one before", lambda: site.run(gateway.ends()) == 0)
+    wait_for("the Jump Client online at the other", lambda: site.run(other.online()))
     typist.finish()
     told = typist.told()
     moved = [one for one in told if one["event"] == "moved"]
     assert len(moved) == 1 and moved[0]["generation"] == "site-two" and moved[0]["site_version"] == "1.1.0"
-    assert not [one for one in told if one["event"] == "lost"]
+    assert broken(told) == []
     assert [one for one in told if one["pause_ms"] is not None]
-    assert _away(site, "site-two") == {EndName.CONSOLE: [0], EndName.JUMP_CLIENT: [0]}
-    assert _away(site, gateway.generation) == {EndName.CONSOLE: [None], EndName.JUMP_CLIENT: [None]}, "at first"
+    assert _first_away(site, "site-two") == {EndName.CONSOLE: 0, EndName.JUMP_CLIENT: 0}
+    assert _first_away(site, gateway.generation) == {EndName.CONSOLE: None, EndName.JUMP_CLIENT: None}
     wait_for("the update question asked again after the move", lambda: len(site.updates_asked) >= 2)
 
 
@@ -145,8 +149,7 @@ def test_a_restarted_site_is_found_again(world: World, site: Site, gateway: Gate
     typist.finish()
     events = [one["event"] for one in typist.told()]
     assert "lost" in events and "resumed" in events
-    resumed = next(one for one in typist.told() if one["event"] == "resumed")
-    assert resumed["generation"] == "site-two"
+    assert "site-two" in [one["generation"] for one in typist.told() if one["event"] == "resumed"]
     assert [one for one in typist.told() if one["pause_ms"]]
     whole = (time.monotonic() - stopped) * 1000
     away = _away(site, "site-two")
@@ -164,7 +167,7 @@ def test_a_silent_gateway_is_left_after_two_seconds(world: World, site: Site, ga
     whole = (time.monotonic() - began) * 1000
     lost, resumed = (next(one for one in typist.told() if one["event"] == what) for what in ("lost", "resumed"))
     assert "nothing heard" in lost["detail"]
-    assert resumed["counter"] == 2
+    assert resumed["counter"] > 1
     pause = max(one["pause_ms"] or 0 for one in typist.told())
     assert 1900 < pause < whole, "from the last sign of life, not from its discovery"
     again = [away for _, _, away in site.attaches if away is not None]

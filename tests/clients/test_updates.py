@@ -35,7 +35,7 @@ def vendor(tmp_path: Path, site: Site, gateway: Gateway) -> Vendor:
 
 @pytest.fixture
 def computer(site: Site, vendor: Vendor, tmp_path: Path) -> Iterator[Updated]:
-    made = Updated(site, vendor, tmp_path, prove_seconds=8.0)
+    made = Updated(site, vendor, tmp_path, prove_seconds=60.0)
     yield made
     made.stop()
 
@@ -123,6 +123,8 @@ def test_sessions_go_on_and_the_restart_waits_for_their_end(
 def test_a_version_that_does_not_reach_the_site_is_left_again(
     site: Site, vendor: Vendor, computer: Updated, line: str, why: str
 ) -> None:
+    if line == UNREACHABLE:
+        computer.set(prove_seconds=8.0)
     process = computer.start()
     vendor.hands_out(NEW, line)
     status = computer.wait_told("the failure", lambda version, told: version == OLD and "update_failed" in told)
@@ -134,6 +136,7 @@ def test_a_version_that_does_not_reach_the_site_is_left_again(
     wait_for("the question with the failure", lambda: len(site.updates_asked) >= asked + 2, 20)
     assert site.updates_asked[-1].failed == NEW
     assert computer.steps.count(("flip", NEW)) == 1, "it is not tried again for a day"
+    computer.set(prove_seconds=60.0)
     vendor.hands_out(NEWEST)
     computer.wait_told("another version", lambda version, _: version == NEWEST)
 
@@ -235,6 +238,7 @@ def test_killed_at_every_step_a_bad_version_is_still_left(
 ) -> None:
     gate = KillingGate(gate_path, frozenset({"flip", "started", "back"}))
     computer.environment["STAFFETTA_JOURNAL_GATE"] = str(gate_path)
+    computer.set(prove_seconds=8.0)
     vendor.hands_out(NEW, UNREACHABLE)
 
     def left() -> bool:
@@ -330,7 +334,7 @@ def sleeper(site: Site, vendor: Vendor, tmp_path: Path) -> Iterator[Updated]:
     """A computer with a passive client that checks in every few seconds and cannot be woken."""
     made = Updated(
         site, vendor, tmp_path, passive=True,
-        prove_seconds=8.0, check_in_hours=4 / 3600, linger_seconds=0.3, wake_port=0,
+        prove_seconds=60.0, check_in_hours=4 / 3600, linger_seconds=0.3, wake_port=0,
     )  # fmt: skip
     yield made
     made.stop()
@@ -376,6 +380,7 @@ def test_a_passive_client_that_waits_for_its_turn_asks_without_a_connection(
 
 @pytest.mark.req("U10")
 def test_a_passive_client_tells_at_once_of_a_version_that_failed(site: Site, vendor: Vendor, sleeper: Updated) -> None:
+    sleeper.set(prove_seconds=8.0)
     vendor.hands_out(NEW, UNREACHABLE)
     process = sleeper.start()
     sleeper.wait_told("the failure", lambda version, told: version == OLD and told.get("update_failed") == NEW)

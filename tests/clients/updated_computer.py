@@ -108,11 +108,17 @@ class Updated:
         self.id = next(one.id for one in site.clients.values() if one.name == name)
         if passive:
             store_mode(StateDirectory(self.state), ClientMode.PASSIVE)
-        lines = [f"{key} = {value}" for key, value in settings.items()]
-        (self.state / "settings.toml").write_text("[clients]\n" + "\n".join(lines) + "\n")
+        self._settings: dict[str, float] = {}
+        self.set(**settings)
         self.log = folder / f"{name}.log"
         self.environment = {**os.environ, "HOME": str(folder)}
         self.process: subprocess.Popen[bytes] | None = None
+
+    def set(self, **settings: float) -> None:
+        """Change settings of the client; one that runs has read its own."""
+        self._settings |= settings
+        lines = [f"{key} = {value}" for key, value in self._settings.items()]
+        (self.state / "settings.toml").write_text("[clients]\n" + "\n".join(lines) + "\n")
 
     def start(self) -> subprocess.Popen[bytes]:
         run = self.state / "releases" / "current" / "bin" / "run"

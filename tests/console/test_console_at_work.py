@@ -115,6 +115,27 @@ def recording_of(window: Window, session: str) -> list[list[Any]]:
     return [json.loads(line) for line in window.page.request.get(address).text().splitlines()[1:]]
 
 
+def away_told(page: Page) -> list[int | None]:
+    """How long the console says that it was away, per attach from now on, over reloads too."""
+    told: list[int | None] = []
+
+    def sent(message: str | bytes) -> None:
+        frame = frames.decode(message) if isinstance(message, bytes) else None
+        attach = messages.parse(frame) if isinstance(frame, frames.Control) else None
+        if isinstance(attach, messages.Attach):
+            told.append(attach.away_ms)
+
+    page.on("websocket", lambda socket: socket.on("framesent", sent))
+    return told
+
+
+def has_moved(page: Page, told: list[int | None]) -> None:
+    """Wait until it has attached anew while it still held its place; before, a busy machine may have lost it one."""
+    # asking the page something lets its events through
+    wait_until("the console at the new generation", lambda: page.evaluate("true") and 0 in told)
+    connected(page)
+
+
 def forgive_lost_connections(window: Window) -> None:
     window.complaints[:] = [one for one in window.complaints if not LOST.match(one)]
 
@@ -125,6 +146,7 @@ def test_typing_goes_on_through_generations_deaths_and_reloads(
 ) -> None:
     rita = arrive()
     page = rita.page
+    told = away_told(page)
     session = begin(rita)
     shows(page, PROMPT.strip())
     page.keyboard.type("stty -echo; echo \xe9ready; cat > typed\n")
@@ -141,7 +163,9 @@ def test_typing_goes_on_through_generations_deaths_and_reloads(
     type_on()
     site.start_generation()  # its update: the older one moves the ends and drains
     type_on()
-    connected(page)
+    has_moved(page, told)
+    if any(told):  # a machine that stood still for seconds has cost it a connection
+        forgive_lost_connections(rita)
     assert rita.complaints == [], "an update is not noticed"
     type_on(20)
     page.reload()
@@ -173,7 +197,10 @@ def test_typing_goes_on_through_generations_deaths_and_reloads(
     assert account["end_reason"] == "left by the rep"
     versions = [one["version"] for one in account["story"] if one["event"] == "attached" and one["end"] == "console"]
     old, new = "1.0.0", "1.1.0"
-    assert versions[:3] == [old, old, new], "the console is of the new version once its page is loaded again"
+    kept = versions.count(old)
+    assert kept >= 2 and versions[:kept] == [old] * kept and versions[kept : kept + 1] == [new], (
+        f"the console is of the new version once its page is loaded again: {versions}"
+    )
     assert (account["rep"]["name"], account["recorded"]) == ("rita", True)
     events = recording_of(rita, session)
     sent = "".join(text for _, kind, text in events if kind == "i")
@@ -181,20 +208,6 @@ def test_typing_goes_on_through_generations_deaths_and_reloads(
     assert "éready" in "".join(text for _, kind, text in events if kind == "o")
     page.get_by_role("link", name="Report of the session").click()
     page.get_by_role("heading", name=f"rita with {COMPUTER}").wait_for()
-
-
-def away_told(page: Page) -> list[int | None]:
-    """How long the console says that it was away, per attach from now on, over reloads too."""
-    told: list[int | None] = []
-
-    def sent(message: str | bytes) -> None:
-        frame = frames.decode(message) if isinstance(message, bytes) else None
-        attach = messages.parse(frame) if isinstance(frame, frames.Control) else None
-        if isinstance(attach, messages.Attach):
-            told.append(attach.away_ms)
-
-    page.on("websocket", lambda socket: socket.on("framesent", sent))
-    return told
 
 
 @pytest.mark.req("S2")
@@ -205,14 +218,13 @@ def test_the_console_says_how_long_it_had_no_connection(arrive: Callable[..., Wi
     session = begin(rita)
     shows(page, PROMPT.strip())
     site.start_generation()
-    # asking the page something lets its events through
-    wait_until("the console at the new generation", lambda: page.evaluate("true") and len(told) > 1)
-    connected(page)
-    assert told == [None, 0], "first there was no connection before, then it still held that"
+    has_moved(page, told)
+    assert told[0] is None, "first there was no connection before"
+    moved = len(told)
     began = time.monotonic()
     page.reload()
     connected(page)
-    assert len(told) > 2
+    assert len(told) > moved
     reloaded = len(told)
     killed = time.monotonic()
     site.kill_gateway()
@@ -222,7 +234,7 @@ def test_the_console_says_how_long_it_had_no_connection(arrive: Callable[..., Wi
     forgive_lost_connections(rita)
     now = time.monotonic()
     assert len(told) > reloaded
-    assert all(one is not None and 0 < one <= (now - began) * 1000 for one in told[2:reloaded]), told
+    assert all(one is not None and 0 < one <= (now - began) * 1000 for one in told[moved:reloaded]), told
     assert all(one is not None and 0 < one <= (now - killed) * 1000 for one in told[reloaded:]), told
     finish(rita, session)
 
@@ -321,7 +333,7 @@ def test_the_list_keeps_itself_current_and_what_is_typed(arrive: Callable[..., W
     page.locator("#search").press("Control+a")
     page.keyboard.type("FRONT")
     page.get_by_role("row").filter(has_text=COMPUTER).wait_for()
-    assert "search=FRONT" in page.url
+    page.wait_for_url("**search=FRONT*")
     page.get_by_role("link", name="Start session").focus()
     with page.expect_response(lambda answer: "page=1" in answer.url):  # it asks by itself
         pass
@@ -505,7 +517,7 @@ def test_signing_out_elsewhere_ends_the_session_there_and_leaves_this_one(arrive
     expect(tab.page.get_by_text("every console for the terminal")).to_be_visible()
     tab.page.get_by_role("button", name="Sign out everywhere else").click()
     tab.page.get_by_text("You are signed out everywhere else.").wait_for()
-    expect(there.page.get_by_text("this browser was signed out")).to_be_visible(timeout=5_000)
+    expect(there.page.get_by_text("this browser was signed out")).to_be_visible()
     assert report_of(tab, sessions[1])["end_reason"] == "signed-out"
     tab.open("/login/change-password")
     change_password(tab.page, PASSWORD, PASSWORD + " anew")

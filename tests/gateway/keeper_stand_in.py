@@ -62,7 +62,7 @@ class Started:
         theirs.close()
         return cls(process, ours)
 
-    async def hear(self, word: str, seconds: float = 15.0) -> None:
+    async def hear(self, word: str, seconds: float = 60.0) -> None:
         async with asyncio.timeout(seconds):
             message = json.loads(await asyncio.get_running_loop().sock_recv(self._channel, 65536))
         assert message.get("say") == word, message
@@ -78,7 +78,7 @@ class Started:
         """SIGTERM; the exit status."""
         with contextlib.suppress(ProcessLookupError):
             self.process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             status = await self.process.wait()
         self._channel.close()
         return status

@@ -96,7 +96,7 @@ class Appliance:
 
     async def becomes(self, role: str, term: int) -> dict[str, object]:
         """Store another role and tell the gateway, as the failover room does."""
-        self.stored_as(role, term)
+        await asyncio.to_thread(self.stored_as, role, term)
         path = str(self.paths.private_socket(self.generation))
         async with (
             aiohttp.ClientSession(connector=aiohttp.UnixConnector(path)) as http,

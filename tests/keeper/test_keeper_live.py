@@ -112,20 +112,20 @@ def test_go_back_under_traffic_fails_no_request(appliance: KeptAppliance) -> Non
 
 @pytest.mark.req("U10")
 @pytest.mark.parametrize(
-    ("behaviour", "reason"),
+    ("behaviour", "ready_seconds", "reason"),
     [
-        ({"gateway": "crash-at-start"}, "gateway ended with status 7"),
-        ({"worker": "crash-at-start"}, "worker ended with status 7"),
-        ({"gateway": "hang-at-start"}, "gateway was not ready after 2 s"),
-        ({"gateway": "fail-at-start"}, "gateway: the key is missing"),
-        ({"gateway": "malformed"}, "gateway was ended by SIGKILL"),
-        ({"gateway": "flood"}, "gateway was ended by SIGKILL"),
+        ({"gateway": "crash-at-start"}, 30, "gateway ended with status 7"),
+        ({"worker": "crash-at-start"}, 30, "worker ended with status 7"),
+        ({"gateway": "hang-at-start"}, 5, "gateway was not ready after 5 s"),
+        ({"gateway": "fail-at-start"}, 30, "gateway: the key is missing"),
+        ({"gateway": "malformed"}, 30, "gateway was ended by SIGKILL"),
+        ({"gateway": "flood"}, 30, "gateway was ended by SIGKILL"),
     ],
 )
 def test_a_standby_that_is_no_good_never_gets_a_socket(
-    appliance: KeptAppliance, behaviour: dict[str, str], reason: str
+    appliance: KeptAppliance, behaviour: dict[str, str], ready_seconds: int, reason: str
 ) -> None:
-    appliance.start_and_wait(ready_seconds=2)
+    appliance.start_and_wait(ready_seconds=ready_seconds)
     old = appliance.active("site")
     before = appliance.get()
     appliance.release("site", "1.1", **behaviour)
@@ -208,7 +208,7 @@ def test_the_first_ever_generation_has_nothing_to_go_back_to(appliance: KeptAppl
     appliance.release("base", "1.0")
     appliance.make_current("base", "1.0")
     appliance.release("site", "1.0")
-    appliance.start(proving_seconds=1)
+    appliance.start(proving_seconds=5)
     wait_until(
         lambda: (appliance.try_status() or {"programs": {"base": {"active": None}}})["programs"]["base"]["active"]
     )
@@ -216,7 +216,7 @@ def test_the_first_ever_generation_has_nothing_to_go_back_to(appliance: KeptAppl
     new = appliance.start_standby("site", "1.0")
     appliance.result("activate", program="site", generation=new)
     assert appliance.get()["generation"] == new
-    assert appliance.wait_for("site", new, "failed")["failure"] == "not confirmed within 1 s"
+    assert appliance.wait_for("site", new, "failed")["failure"] == "not confirmed within 5 s"
     assert appliance.status()["programs"]["site"]["active"] is None
 
 
