@@ -278,7 +278,7 @@ async def test_another_generation_takes_the_socket_without_a_gap(office: Office)
     assert await asking == "one"
 
 
-async def test_whoever_holds_a_connection_goes_to_the_next_generation_with_the_next_question(office: Office) -> None:
+async def test_a_connection_carries_one_more_answer_once_another_generation_has_the_socket(office: Office) -> None:
     with ApplianceControl(office.path) as control:
         assert await asyncio.to_thread(control.certificates)
         await office.server.stop_accepting()  # the next generation accepts from now on; what is open is answered

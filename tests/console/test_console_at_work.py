@@ -283,6 +283,19 @@ def test_another_tab_takes_the_session_over_and_gives_it_back(arrive: Callable[.
     finish(rita, session)
 
 
+def hold_back(window: Window, session: str) -> None:
+    """Be the next to get the session's lock, as a page that a slow browser has not quite left yet."""
+    hold = "(name) => void navigator.locks.request(name, () => new Promise((go) => { window.letGo = go; }))"
+    window.page.evaluate(hold, f"staffetta-session-{session}")
+
+
+def reload_behind(page: Page, other: Window, session: str) -> None:
+    """Reload a session's page, and see it wait for the lock that another window holds."""
+    page.reload()
+    waits = "async (name) => (await navigator.locks.query()).pending.some((one) => one.name === name)"
+    wait_until("the page waits", lambda: other.page.evaluate(waits, f"staffetta-session-{session}"))
+
+
 def test_an_impatient_reload_loses_neither_the_session_nor_a_key(arrive: Callable[..., Window]) -> None:
     rita = arrive()
     page = rita.page
@@ -292,20 +305,53 @@ def test_an_impatient_reload_loses_neither_the_session_nor_a_key(arrive: Callabl
     shows(page, "\n4000\n")
     tab = arrive(context=page.context)
     tab.open("/login/console")
-    name = f"staffetta-session-{session}"
-    tab.page.evaluate(
-        "(name) => void navigator.locks.request(name, () => new Promise((go) => { window.letGo = go; }))", name
-    )
-    page.reload()  # the page before still has the session, as a browser that is slow to leave it does
-    wait_until(
-        "what was kept, taken out", lambda: page.evaluate("(name) => sessionStorage.getItem(name)", name) is None
-    )
+    hold_back(tab, session)
+    reload_behind(page, tab, session)
     page.reload()
     tab.page.evaluate("window.letGo()")
     expect(page.locator(".xterm-helper-textarea")).to_be_focused()
     page.keyboard.type("echo every''key\n")
     shows(page, "everykey")
     finish(rita, session)
+
+
+def test_what_a_duplicated_tab_has_kept_is_never_gone_on_from(arrive: Callable[..., Window]) -> None:
+    rita = arrive()
+    page = rita.page
+    session = begin(rita)
+    shows(page, PROMPT.strip())
+    there = rita.path
+    rita.open("/login/console")  # on the way this tab keeps the session
+    with page.context.expect_page() as opened:
+        page.evaluate("() => void window.open('/login/console')")  # with a copy of what this tab has kept
+    other = Window(opened.value, rita.url)
+    rita.open(there)
+    connected(page)
+    page.keyboard.type("echo fur''ther\n")
+    shows(page, "further")
+    other.open(there)
+    connected(other.page)
+    other.page.reload()
+    connected(other.page)
+    other.page.keyboard.type("echo goes'' on\n")
+    shows(other.page, "goes on")
+    finish(other, session)
+    other.assert_content()
+
+
+def test_signing_out_leaves_nothing_of_a_session_that_is_just_coming_back(arrive: Callable[..., Window]) -> None:
+    rita = arrive()
+    page = rita.page
+    session = begin(rita)
+    shows(page, PROMPT.strip())
+    tab = arrive(context=page.context)
+    tab.open("/login/console")
+    hold_back(tab, session)
+    reload_behind(page, tab, session)
+    kept = "Object.keys(sessionStorage).filter((name) => name.startsWith('staffetta-session'))"
+    assert page.evaluate(kept) == [f"staffetta-session-{session}"]
+    rita.sign_out()
+    assert page.evaluate(kept) == []
 
 
 def test_a_browser_that_does_not_hold_the_session_says_so(arrive: Callable[..., Window]) -> None:
@@ -377,6 +423,7 @@ def test_what_is_pressed_is_not_replaced_before_it_is_let_go(arrive: Callable[..
     rita = arrive()
     page = rita.page
     rita.go("Remote computers")
+    page.locator("#search").focus()
     page.get_by_role("link", name="Start session").hover()
     page.mouse.down()
     with page.expect_response(lambda answer: "page=1" in answer.url):  # the list asks by itself how it is

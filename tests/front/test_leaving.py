@@ -6,6 +6,7 @@ import os
 import resource
 import socket
 import ssl
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -30,6 +31,11 @@ async def hello(_: web.Request) -> web.Response:
     return web.Response(text="hello")
 
 
+async def slow(_: web.Request) -> web.Response:
+    await asyncio.sleep(0.5)
+    return web.Response(text="slowly")
+
+
 async def long(_: web.Request) -> web.Response:
     return web.Response(body=LONG)
 
@@ -37,6 +43,7 @@ async def long(_: web.Request) -> web.Response:
 def app() -> web.Application:
     made = web.Application()
     made.router.add_get("/long", long)
+    made.router.add_get("/slow", slow)
     made.router.add_get("/", hello)
     return made
 
@@ -126,7 +133,8 @@ async def idle(pem: Path, path: bytes) -> AsyncIterator[tuple[Door, ssl.SSLSocke
     caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     caller.settimeout(20)
     caller.connect(listener.getsockname())
-    line = await asyncio.to_thread(untrusting().wrap_socket, caller)
+    # What ends without the end of TLS is an error then.
+    line = await asyncio.to_thread(untrusting().wrap_socket, caller, suppress_ragged_eofs=False)
     with line:
         line.sendall(ASK % path)
         while not door.answers:
@@ -136,10 +144,12 @@ async def idle(pem: Path, path: bytes) -> AsyncIterator[tuple[Door, ssl.SSLSocke
     await door.close()
 
 
-def rest_of(line: ssl.SSLSocket) -> bytes:
+def rest_of(line: ssl.SSLSocket, slowly: bool = False) -> bytes:
     answer = b""
-    while piece := line.recv(65536):
+    while piece := line.recv(1000 if slowly else 65536):
         answer += piece
+        if slowly:
+            time.sleep(0.05)
     return answer
 
 
@@ -156,13 +166,42 @@ def test_nobody_waits_for_a_client_that_does_not_read_the_end(pem: Path, run: Ca
 
 @BOTH
 @pytest.mark.req("U9")
+def test_nor_for_one_that_was_answered_in_the_drain(pem: Path, run: Callable[..., None]) -> None:
+    async def tried() -> None:
+        async with idle(pem, b"/") as (door, line):
+            line.sendall(ASK % b"/slow")
+            while not door.requests_under_way:
+                await asyncio.sleep(0.01)
+            assert await asyncio.wait_for(door.drain(60.0), 20) == 0
+            assert (await asyncio.to_thread(rest_of, line)).endswith(b"slowly"), "it had Connection: close"
+
+    run(tried())
+
+
+@BOTH
+@pytest.mark.req("U9")
+def test_clients_that_have_vanished_are_given_up_in_the_end(
+    pem: Path, run: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(door_module, "_TLS_CLOSE_SECONDS", 1.0)
+
+    async def tried() -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            doors = [(await stack.enter_async_context(idle(pem, b"/long")))[0] for _ in range(30)]
+            assert await asyncio.gather(*(door.drain(60.0) for door in doors)) == [0] * 30
+
+    run(tried())
+
+
+@BOTH
+@pytest.mark.req("U9")
 def test_what_is_on_its_way_to_a_slow_client_is_not_cut(pem: Path, run: Callable[..., None]) -> None:
     async def tried() -> None:
         async with idle(pem, b"/long") as (door, line):
             leaving = asyncio.ensure_future(door.drain(60.0))
             await asyncio.sleep(3)
             assert not leaving.done()
-            assert (await asyncio.to_thread(rest_of, line)).endswith(LONG)
+            assert (await asyncio.to_thread(rest_of, line, slowly=True)).endswith(LONG)
             assert await asyncio.wait_for(leaving, 20) == 0
 
     run(tried())

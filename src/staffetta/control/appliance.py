@@ -284,7 +284,7 @@ class ApplianceControl(LocalClient):
                 "GET",
                 f"/v1/installs/{job}/events",
                 params={"after": after},
-                headers={"Connection": "close"},  # kept, it would lead back to the base that is moving
+                headers={"Connection": "close"},  # an older base keeps it, and would be asked again while it leaves
                 timeout=_STREAM_TIMEOUT,
             ) as response:
                 if response.status_code >= 400:

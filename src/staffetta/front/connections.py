@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import socket
 import sys
 import termios
 from typing import Any, Final, Protocol, cast
@@ -32,7 +33,7 @@ class DoorConnection(web.RequestHandler):
     - ``certificate``: SHA-256 (hex) of the leaf certificate this connection was answered with.
     """
 
-    __slots__ = ("_carrier", "_left", "_watch", "busy", "certificate", "header_since", "heard", "upgraded")
+    __slots__ = ("_carrier", "_left", "_socket", "_watch", "busy", "certificate", "header_since", "heard", "upgraded")
 
     def __init__(
         self, watch: Watch, certificate: str, manager: web.Server, loop: asyncio.AbstractEventLoop, **options: Any
@@ -46,10 +47,12 @@ class DoorConnection(web.RequestHandler):
         self.header_since: float | None = None
         self._left: float | None = None
         self._carrier: asyncio.Transport | None = None
+        self._socket: socket.socket | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Note the connection and let aiohttp begin."""
         self._carrier = cast("asyncio.Transport", transport)
+        self._socket = transport.get_extra_info("socket")  # once it is closed, it cannot be had from there
         self._watch.opened(self)
         super().connection_made(transport)
 
@@ -71,15 +74,19 @@ class DoorConnection(web.RequestHandler):
     def leave(self) -> None:
         """Close this connection, which is idle; asked again until it is gone.
 
-        A client that is idle itself may not read, and so not answer, the end of TLS before it asks again. Once its
-        machine has everything, nobody waits for that.
+        A client that is idle itself may not read, and so not answer, the end of TLS before it asks again. When its
+        machine has had everything for a while, nobody waits for that.
         """
         now = self._loop.time()
-        if self._left is None:
-            self._left = now
+        carrier = self._carrier
+        if carrier is None:
+            return
+        if self._left is None and not carrier.is_closing():
             self.force_close()
-        elif now - self._left >= _ANSWER_SECONDS and self._carrier is not None and _has_arrived(self._carrier):
-            self._carrier.abort()
+        if self._left is None or not _has_arrived(self._socket):
+            self._left = now
+        elif now - self._left >= _ANSWER_SECONDS:
+            carrier.abort()
 
     def begun(self) -> None:
         """A request's header is complete: its handler starts now."""
@@ -101,8 +108,14 @@ class DoorConnection(web.RequestHandler):
             self.heard = self._loop.time()
 
 
-def _has_arrived(carrier: asyncio.Transport) -> bool:
-    """Whether the other machine has acknowledged everything that was sent, the end of TLS too (tcp(7), SIOCOUTQ)."""
+def _has_arrived(sock: socket.socket | None) -> bool:
+    """Whether the kernel has nothing to send any more: all was acknowledged, the end of TLS too (tcp(7), SIOCOUTQ).
+
+    On a Unix socket: whether the other side has read it all.
+    """
+    number = -1 if sock is None else sock.fileno()
+    if number < 0:
+        return False
     unsent = bytearray(4)
-    fcntl.ioctl(carrier.get_extra_info("socket").fileno(), termios.TIOCOUTQ, unsent)
+    fcntl.ioctl(number, termios.TIOCOUTQ, unsent)
     return int.from_bytes(unsent, sys.byteorder) == 0

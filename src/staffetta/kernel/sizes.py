@@ -6,8 +6,8 @@ UNITS: Final = ("B", "KB", "MB", "GB", "TB")
 
 
 def power_of(size: float) -> int:
-    """The place in ``UNITS`` of the largest one of which there is at least 1; that of bytes for a small size."""
-    return next((power for power in range(len(UNITS) - 1) if size < 1000 ** (power + 1)), len(UNITS) - 1)
+    """The place in ``UNITS`` of the one in which a size, as ``in_unit`` writes it, is below 1000; else of the last."""
+    return next((power for power in range(len(UNITS) - 1) if float(in_unit(size, power)) < 1000), len(UNITS) - 1)
 
 
 def in_unit(size: float, power: int) -> str:

@@ -49,7 +49,7 @@ class LocalServer:
     def __init__(self, name: str, audit: AuditLog) -> None:
         self.name = name
         self._audit = audit
-        app = web.Application(client_max_size=LARGEST_BODY, middlewares=[self._audited, _in_words])
+        app = web.Application(client_max_size=LARGEST_BODY, middlewares=[self._leaving, self._audited, _in_words])
         self.router = app.router
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SERVED_AFTER_DRAIN_SECONDS)
         self._server: asyncio.AbstractServer | None = None
@@ -85,6 +85,14 @@ class LocalServer:
         await self._runner.cleanup()
 
     @web.middleware
+    async def _leaving(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """While another generation has the socket, an answer is a connection's last: the next question goes there."""
+        response = await handler(request)
+        if self._server is None:
+            response.force_close()
+        return response
+
+    @web.middleware
     async def _audited(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """What changes something is refused if the log cannot say that it was asked for, and fails if not its end."""
         request[ACTOR] = ""
@@ -96,8 +104,6 @@ class LocalServer:
         except BaseException:
             self._note(request, 500)
             raise
-        if self._server is None:
-            response.force_close()  # whoever asks again is answered by the generation that has the socket
         error = self._note(request, response.status)
         if changes and error is not None:
             return _unaudited(error, "What was asked may have been done; look before you ask again.")

@@ -38,7 +38,7 @@ class SyncPicture:
 
     @property
     def trouble(self) -> str:
-        """What hinders the rounds, once it has for a while; as roles change, a round or two find nobody to ask."""
+        """What hindered the last round, if none has been whole for a while: as roles change, one or two find nobody."""
         return self.error if self.lag is None or self.lag >= QUIET else ""
 
     @property

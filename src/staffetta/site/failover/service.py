@@ -36,6 +36,8 @@ from staffetta.wire.pair import Endpoint, parse_endpoint
 _log = get_logger(__name__)
 
 PEER_ACTOR: Final = handshake.PEER_ACTOR
+MOST_TOLD: Final = 500
+"""Characters of a failure that the audit log keeps: the other side's part of them is anybody's."""
 
 preshared_key_set = identity.preshared_key_set
 preshared_key = identity.preshared_key
@@ -90,7 +92,7 @@ def establish(new_backup: Endpoint, reverse: Endpoint, actor: str) -> None:
     try:
         handshake.establish(new_backup, reverse, actor)
     except NotEstablished as error:
-        audit.note(actor, "failover.not-established", str(new_backup), {"why": error.message})
+        audit.note(actor, "failover.not-established", str(new_backup), {"why": error.message[:MOST_TOLD]})
         raise
 
 

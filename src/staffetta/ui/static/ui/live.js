@@ -1,6 +1,6 @@
 // Keeps parts of a page current: from a stream of events, or by asking again and again (htmx, `every …s`).
 //
-// What is being pressed is not replaced before it is let go: a click whose button is gone in its midst is none.
+// So nothing is replaced while something is pressed: a click whose button is gone in its midst is none.
 //
 //   <div data-live="/address/of/the/stream" data-live-after="7"> … <p data-live-lost hidden>…</p></div>
 //
@@ -30,11 +30,17 @@
   document.addEventListener("pointerdown", (event) => { if (event.button === 0) press(); }, true);
   document.addEventListener("keydown", (event) => { if (event.key === " ") press(); }, true);
   document.addEventListener("keyup", letGo, true);
-  for (const name of ["pointerup", "pointercancel", "blur"]) window.addEventListener(name, letGo, true);
-  // Asked again in seconds anyway. What a person asked for (a search) has an event that it came by.
+  for (const name of ["pointerup", "pointercancel"]) window.addEventListener(name, letGo, true);
+  window.addEventListener("blur", letGo); // of the window: that of a part does not bubble to it
+  // Asked again in seconds anyway. What a person asked for (a search) has an event that it came by, and is not held up.
   document.addEventListener("htmx:beforeSwap", (event) => {
     if (pressed && !event.detail.requestConfig.triggeringEvent) event.detail.shouldSwap = false;
   });
+
+  const whenLetGo = (work) => {
+    if (pressed) waiting.push(work);
+    else work();
+  };
 
   const replace = (id, html) => {
     const target = document.getElementById(id);
@@ -71,15 +77,14 @@
       source.addEventListener("fragment", (event) => {
         saw(event);
         const { id, html } = JSON.parse(event.data);
-        if (pressed) waiting.push(() => replace(id, html));
-        else replace(id, html);
+        whenLetGo(() => replace(id, html));
       });
       source.addEventListener("moved", (event) => { saw(event); again(FIRST_WAIT); });
       source.addEventListener("ended", (event) => {
         saw(event);
         source.close();
         element.dataset.liveState = "ended";
-        if (JSON.parse(event.data)?.reload) window.location.reload();
+        if (JSON.parse(event.data)?.reload) whenLetGo(() => window.location.reload());
       });
       source.addEventListener("error", () => {
         failures += 1;

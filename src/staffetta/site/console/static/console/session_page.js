@@ -169,7 +169,6 @@ class Page {
 
   /** Keep it all for the next page in this tab; this one stops. */
   keep() {
-    if (this.tab?.putBack()) return;
     if (this.pending === null && (this.link === null || this.link.end.over !== null)) return;
     const state = this.give();
     if (Tab.keep(this.session, state) || Tab.keep(this.session, { ...state, own: this.carrier?.save(true) })) return;

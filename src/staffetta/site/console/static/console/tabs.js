@@ -15,7 +15,6 @@ const nameOf = (session) => `staffetta-session-${session}`;
 export class Tab {
   /** `give()` freezes the session and returns what another page needs; `taken()` is told when another has it. */
   constructor(session, give, taken) {
-    this.session = session;
     this.name = nameOf(session);
     this.give = give;
     this.taken = taken;
@@ -23,13 +22,11 @@ export class Tab {
     this.channel.onmessage = ({ data }) => this.#heard(data);
     this.release = null;
     this.asked = null;
-    this.kept = null; // taken out, and not handed to the page yet
   }
 
   /** Become the holder: {held, state}. `state` is what the holder before this gave, or what this tab had kept, or null. */
   async hold() {
-    this.kept = takeOut(this.name);
-    if (await this.#lock({ ifAvailable: true })) return { held: true, state: this.#handOut() };
+    if (await this.#lock({ ifAvailable: true })) return { held: true, state: takeOut(this.name) };
     // A page that is just being left keeps its lock a moment longer; a living one answers.
     const given = new Promise((resolve) => { this.asked = resolve; });
     const queued = new AbortController();
@@ -39,19 +36,9 @@ export class Tab {
     this.asked = null;
     const held = await within(HAND_OVER_SECONDS, lock);
     if (!held) queued.abort();
-    return { held: held === true, state: state ?? this.#handOut() };
-  }
-
-  /** The page is left before it was the holder: what this tab had kept it keeps. Whether there was anything. */
-  putBack() {
-    const kept = this.#handOut();
-    return kept !== null && Tab.keep(this.session, kept);
-  }
-
-  #handOut() {
-    const { kept } = this;
-    this.kept = null;
-    return kept;
+    if (!held && !state) return { held: false, state: null }; // what this tab has kept it keeps
+    const kept = takeOut(this.name);
+    return { held: held === true, state: state ?? kept };
   }
 
   /** Keep the state for the page that this tab loads next; whether there was room for it. */

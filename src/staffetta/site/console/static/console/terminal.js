@@ -39,7 +39,7 @@ export class Terminal {
   constructor(element, keys, nonce, heard, saved = null) {
     this.heard = heard;
     this.tail = new Unfinished();
-    this.restoring = true; // that the focus comes to a page that loads is no news to the far end
+    this.restoring = Boolean(saved); // that the focus comes to a page that loads is no news to the far end
     keepToPolicy(nonce);
     this.xterm = new XTerm({
       cols: saved?.columns ?? 80, rows: saved?.rows ?? 24, scrollback: SCROLLBACK,
@@ -54,7 +54,6 @@ export class Terminal {
     this.xterm.open(element);
     this.xterm.textarea.setAttribute("aria-describedby", "keys");
     if (saved) this.#restore(saved);
-    else this.restoring = false;
     const withControl = touchKeys(keys, this.xterm);
     this.xterm.onData((text) => {
       if (this.restoring && FOCUS_REPORTS.has(text)) return;

@@ -15,7 +15,9 @@
   }
   // Escape closes a question that was opened (web/confirm.html), and the keyboard is where it was opened.
   document.addEventListener("keydown", (event) => {
-    const asked = event.key === "Escape" && document.querySelector("details.confirm[open]");
+    if (event.key !== "Escape" || event.defaultPrevented) return;
+    const open = "details.confirm[open]";
+    const asked = document.activeElement?.closest(open) ?? document.querySelector(open);
     if (!asked) return;
     asked.open = false;
     asked.querySelector("summary").focus();
