@@ -8,7 +8,14 @@ import pytest
 from staffetta.site.data.roles import Role
 from staffetta.site.failover import overview
 from staffetta.site.failover.overview import Drawn, Link
-from staffetta.site.failover.pictures import PairPicture, PeerSeen, Prefill, RelationshipPicture, SyncPicture
+from staffetta.site.failover.pictures import (
+    AlarmPicture,
+    PairPicture,
+    PeerSeen,
+    Prefill,
+    RelationshipPicture,
+    SyncPicture,
+)
 from staffetta.wire.pair import Endpoint
 
 pytestmark = pytest.mark.req("F3", "F4")
@@ -87,6 +94,17 @@ def test_traffic_belongs_to_nobody_unless_exactly_one_is_primary(roles: tuple[Ro
     found = drawn(replace(ON_A, role=roles[0], peer=replace(PEER, role=roles[1])))
     assert found.primary is found.to_right is None
     assert not found.left.traffic and not found.right.traffic
+
+
+def test_who_has_just_become_primary_does_not_show_the_other_as_it_was_before() -> None:
+    before = replace(PEER, role=Role.PRIMARY, term=2)
+    just = drawn(replace(ON_A, peer=before))
+    assert (just.right.role, just.right.term, just.primary) == (None, None, just.left)
+    alarm = AlarmPicture("old-primary", "It serves too.")
+    still = drawn(replace(ON_A, peer=before, alarms=(alarm,)))
+    assert (still.right.role, still.right.term, still.primary) == (Role.PRIMARY, 2, still.left)
+    gone = drawn(replace(ON_A, peer=replace(before, seen_at=NOW - timedelta(minutes=1))))
+    assert gone.right.role is Role.PRIMARY, "as it was when it was seen last, which is said"
 
 
 def test_a_peer_that_was_never_heard_is_not_known() -> None:

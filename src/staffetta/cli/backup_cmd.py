@@ -163,6 +163,7 @@ def restore_command(
                 "The site's users, Jump Clients, files and other configuration become those of the backup: what is not "
                 "in it is removed. Consoles in a terminal are signed out, and their sessions end. Go on?",
                 abort=True,
+                err=True,
             )
         if not _handed_on(folder, source, password):
             restore(source, password)

@@ -163,7 +163,7 @@ def become_primary_command(service: Any, actor: str, sync: bool, yes: bool) -> N
     """Make this appliance the primary; a peer that answers becomes the backup."""
     service.require_may_become_primary()
     if not yes:
-        click.confirm(_WITH_SYNC if sync else _WITHOUT_SYNC, abort=True)
+        click.confirm(_WITH_SYNC if sync else _WITHOUT_SYNC, abort=True, err=True)
     service.become_primary(actor, with_sync=sync)
     click.echo("This appliance is the primary. The shared address follows by itself, if the pair has one.")
     click.echo("Where a DNS record or a translation moves the traffic, point it here now.")
@@ -175,7 +175,7 @@ def become_primary_command(service: Any, actor: str, sync: bool, yes: bool) -> N
 def break_command(service: Any, actor: str, yes: bool) -> None:
     """Break the failover relationship; nothing but the relationship is lost."""
     if not yes:
-        click.confirm("The relationship ends on both appliances. Go on?", abort=True)
+        click.confirm("The relationship ends on both appliances. Go on?", abort=True, err=True)
     if service.break_relationship(actor):
         click.echo("The relationship is broken on both appliances.")
     else:

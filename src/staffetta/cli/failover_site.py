@@ -43,7 +43,7 @@ def _on_site(command: Callable[..., None], load: Callable[[], Any], asks: str = 
     @wraps(command)
     def run(folder: Path, **options: Any) -> None:
         if asks and not options.pop("yes") and not is_handed_on():
-            click.confirm(asks.format(**options), abort=True)
+            click.confirm(asks.format(**options), abort=True, err=True)
         if hand_on(folder, without=("yes",) if asks else ()):
             return
         actor = person_at_terminal()

@@ -143,7 +143,7 @@ def undo_command(service: Any, actor: str, job: str | None) -> None:
 def take_over_command(service: Any, actor: str, job: str, yes: bool) -> None:
     """Own JOB on this appliance from now on, because the other one, which owns it, is gone for good."""
     if not yes:
-        click.confirm("The other appliance can do nothing for this job any more. Go on?", abort=True)
+        click.confirm("The other appliance can do nothing for this job any more. Go on?", abort=True, err=True)
     _say(service.take_over(job, actor))
 
 

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from staffetta.site.data.roles import Role
 from staffetta.site.failover.pictures import QUIET, PairPicture, PeerSeen, RelationshipPicture, SyncPicture
-from staffetta.site.failover.rules import SILENT
+from staffetta.site.failover.rules import SILENT, Alarm
 from staffetta.wire.pair import Endpoint
 
 
@@ -82,7 +82,8 @@ def draw(pair: PairPicture, now: datetime) -> Drawn | None:
         seen_at=None,
         traffic=own_leads,
     )
-    other = _other(pair.relationship, pair.peer, now, answers=answers, traffic=other_leads)
+    known = not (own_leads and answers and _is_from_before(pair))
+    other = _other(pair.relationship, pair.peer, now, answers=answers, known=known, traffic=other_leads)
     left, right = sorted((own, other), key=lambda one: one.host)
     primary = next((one for one in (own, other) if one.traffic), None)
     return Drawn(
@@ -102,13 +103,22 @@ def hosts(pair: PairPicture) -> dict[str, str]:
     return {} if held is None else {pair.origin: _host(held.own), held.peer_origin: _host(held.peer)}
 
 
-def _other(held: RelationshipPicture, seen: PeerSeen, now: datetime, *, answers: bool, traffic: bool) -> Appliance:
+def _is_from_before(pair: PairPicture) -> bool:
+    """Whether the other was last seen as primary before this appliance became it; if it still is, there is an alarm."""
+    seen = pair.peer
+    old = any(alarm.code == Alarm.OLD_PRIMARY for alarm in pair.alarms)
+    return seen is not None and seen.role is Role.PRIMARY and not old
+
+
+def _other(
+    held: RelationshipPicture, seen: PeerSeen, now: datetime, *, answers: bool, known: bool, traffic: bool
+) -> Appliance:
     quiet = None if seen.seen_at is None else now - seen.seen_at
     return Appliance(
         host=_host(held.peer),
         own=False,
-        role=seen.role,
-        term=seen.term or None,
+        role=seen.role if known else None,
+        term=seen.term or None if known else None,
         site_version=seen.site_version,
         base_version=seen.base_version,
         suspended=seen.suspended,
