@@ -33,10 +33,10 @@ def door_before(pages: Path, listener: socket.socket, certificate: Path) -> Iter
 
     thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
     thread.start()
-    assert started.wait(10)
+    assert started.wait(60)
     try:
         yield
     finally:
         loop.call_soon_threadsafe(leave.set)
-        thread.join(10)
+        thread.join(60)
         loop.close()
