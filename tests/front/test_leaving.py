@@ -180,7 +180,7 @@ def test_nor_for_one_that_was_answered_in_the_drain(pem: Path, run: Callable[...
 
 @BOTH
 @pytest.mark.req("U9")
-def test_clients_that_have_vanished_are_given_up_in_the_end(
+def test_clients_that_never_read_are_given_up_in_the_end(
     pem: Path, run: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(door_module, "_TLS_CLOSE_SECONDS", 1.0)

@@ -4,7 +4,7 @@
 - What the other appliance has not said is not known, and never guessed; what it said before it fell silent is shown so.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -20,7 +20,7 @@ class Link(StrEnum):
     WHOLE = "whole"  # nothing is behind
     BEHIND = "behind"
     FIRST = "first"  # the first round has not ended
-    TROUBLE = "trouble"  # its rounds fail
+    TROUBLE = "trouble"  # its last round failed, and none has been whole for a while
     SILENT = "silent"  # the other appliance does not answer: it goes no further
 
 
@@ -82,8 +82,11 @@ def draw(pair: PairPicture, now: datetime) -> Drawn | None:
         seen_at=None,
         traffic=own_leads,
     )
-    known = not (own_leads and answers and _is_from_before(pair))
-    other = _other(pair.relationship, pair.peer, now, answers=answers, known=known, traffic=other_leads)
+    seen = pair.peer
+    if own_leads and answers and seen.role is Role.PRIMARY and not _has_alarm(pair, Alarm.OLD_PRIMARY):
+        # From before this appliance became primary. If the other still is, the next look raises an alarm.
+        seen = replace(seen, role=None, term=0)
+    other = _other(pair.relationship, seen, now, answers=answers, traffic=other_leads)
     left, right = sorted((own, other), key=lambda one: one.host)
     primary = next((one for one in (own, other) if one.traffic), None)
     return Drawn(
@@ -103,22 +106,17 @@ def hosts(pair: PairPicture) -> dict[str, str]:
     return {} if held is None else {pair.origin: _host(held.own), held.peer_origin: _host(held.peer)}
 
 
-def _is_from_before(pair: PairPicture) -> bool:
-    """Whether the other was last seen as primary before this appliance became it; if it still is, there is an alarm."""
-    seen = pair.peer
-    old = any(alarm.code == Alarm.OLD_PRIMARY for alarm in pair.alarms)
-    return seen is not None and seen.role is Role.PRIMARY and not old
+def _has_alarm(pair: PairPicture, alarm: Alarm) -> bool:
+    return any(one.code == alarm for one in pair.alarms)
 
 
-def _other(
-    held: RelationshipPicture, seen: PeerSeen, now: datetime, *, answers: bool, known: bool, traffic: bool
-) -> Appliance:
+def _other(held: RelationshipPicture, seen: PeerSeen, now: datetime, *, answers: bool, traffic: bool) -> Appliance:
     quiet = None if seen.seen_at is None else now - seen.seen_at
     return Appliance(
         host=_host(held.peer),
         own=False,
-        role=seen.role if known else None,
-        term=seen.term or None if known else None,
+        role=seen.role,
+        term=seen.term or None,
         site_version=seen.site_version,
         base_version=seen.base_version,
         suspended=seen.suspended,

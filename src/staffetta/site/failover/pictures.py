@@ -10,7 +10,8 @@ from staffetta.site.data.roles import Role
 from staffetta.wire.pair import Endpoint
 
 QUIET: Final = timedelta(seconds=10)
-"""What is missing for so short a time goes unsaid: rounds of data-sync begin every second, and so is the peer asked."""
+"""What is missing for so short a time goes unsaid: rounds of data-sync begin every second, and the other appliance is
+asked as often; when it answered is written down every five."""
 
 
 @dataclass(frozen=True, slots=True)

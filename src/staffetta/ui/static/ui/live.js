@@ -1,6 +1,6 @@
 // Keeps parts of a page current: from a stream of events, or by asking again and again (htmx, `every …s`).
 //
-// So nothing is replaced while something is pressed: a click whose button is gone in its midst is none.
+// Neither replaces anything while something is pressed: a click whose button is gone in its midst is none.
 //
 //   <div data-live="/address/of/the/stream" data-live-after="7"> … <p data-live-lost hidden>…</p></div>
 //
