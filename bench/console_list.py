@@ -1,6 +1,5 @@
 """N14: the console's list with 10,000 enrolled Jump Clients in a real browser; reference: the same with one."""
 
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from bench.document import Section, Table
 from bench.fleet_rows import NAME
 from bench.spread import Spread
 from bench.stage import Stage
-from staffetta.lab.window import sign_in
+from staffetta.lab.window import open_browser, sign_in
 from staffetta.lab.world import LabFailure
 
 CLIENTS: Final = 10_000
@@ -21,7 +20,6 @@ ROUNDS: Final = 15
 """Times each thing is done, whatever the number of updates is."""
 REACH_MS: Final = 1000.0
 COMPUTER: Final = "computer-1"
-FLAGS: Final = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--no-first-run")
 PATIENCE_MS: Final = 30_000
 
 
@@ -36,12 +34,9 @@ class Seen:
 
 def measure(stage: Stage, rounds: int) -> Section:
     """List, search and open sessions with one enrolled client, then with 10,000."""
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        raise LabFailure("There is no chromium on this machine: install the package `chromium`.")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
-        page = browser.new_context(ignore_https_errors=True, viewport={"width": 1280, "height": 900}).new_page()
+        browser = open_browser(playwright)
+        page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
         page.set_default_timeout(PATIENCE_MS)
         _sign_in(page, stage)
         one = _see(page, stage, COMPUTER)

@@ -1,6 +1,5 @@
 """A real browser at the real door: sign in, change the password, install an update and watch it end."""
 
-import shutil
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -17,14 +16,6 @@ from .control_server import JOB
 from .real_pages import NEW_PASSWORD, RealPages, real_pages, wait_until
 from .tls_door import door_before
 
-CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
-FLAGS = [
-    "--no-sandbox",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
 pytestmark = [pytest.mark.browser, pytest.mark.live]
 
 
@@ -51,8 +42,8 @@ def visit(request: pytest.FixtureRequest, served: tuple[RealPages, str]) -> Iter
     pages, address = served
     pages.control.forget()
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        context = browser.new_context(ignore_https_errors=True, color_scheme=request.param)
+        browser = at_window.open_browser(playwright)
+        context = browser.new_context(color_scheme=request.param)
         context.set_default_timeout(30_000)
         window = context.new_page()
         visit = Visit(window, address, pages)
@@ -239,10 +230,8 @@ def test_every_page_fits_in_italian_and_the_stream_speaks_it(served: tuple[RealP
     pages, address = served
     pages.control.forget()
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        context = browser.new_context(
-            ignore_https_errors=True, locale="it-IT", viewport={"width": width, "height": 800}
-        )
+        browser = at_window.open_browser(playwright)
+        context = browser.new_context(locale="it-IT", viewport={"width": width, "height": 800})
         context.set_default_timeout(30_000)
         page = context.new_page()
         come_in(page, address, pages)

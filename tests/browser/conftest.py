@@ -2,7 +2,6 @@
 
 import contextlib
 import re
-import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,23 +11,13 @@ from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, Request, Response, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, sync_playwright
 
 from staffetta.lab.appliance import Appliance, install_base
 from staffetta.lab.publisher import NEW
 from staffetta.lab.single import Single
-from staffetta.lab.window import change_password, sign_in
+from staffetta.lab.window import change_password, open_browser, sign_in
 
-CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
 WIDE = {"width": 1280, "height": 900}
 TABLET = {"width": 820, "height": 1180}
 PHONE = {"width": 390, "height": 844}
@@ -178,6 +167,7 @@ class People:
 
     def arrive(self, url: str, **options: Any) -> Window:
         """A person with a browser of their own opens a window at a face."""
+        # The browser trusts the face as it is; Playwright's own requests, which go out beside it, have to be told.
         context = self.browser.new_context(ignore_https_errors=True, **{"viewport": WIDE, **options})
         context.set_default_timeout(PATIENCE_SECONDS * 1000)
         window = Window(context.new_page(), url)
@@ -187,11 +177,8 @@ class People:
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    def start(playwright: Playwright) -> Browser:
-        return playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-
     with sync_playwright() as playwright:
-        browser = start(playwright)
+        browser = open_browser(playwright)
         yield browser
         browser.close()
 

@@ -1,22 +1,12 @@
 """A real Chromium, and a page in it that holds the console's modules."""
 
-import shutil
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from console.modules import served
-
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
+from staffetta.lab.window import open_browser
 
 
 def bench_at(browser: Browser, address: str) -> Page:
@@ -31,8 +21,7 @@ def bench_at(browser: Browser, address: str) -> Page:
 def chromium() -> Iterator[Browser]:
     """For one module: while it is there an event loop runs in this process, and no test can run another."""
     with sync_playwright() as playwright:
-        executable = shutil.which("chromium") or "/usr/bin/chromium"
-        browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
+        browser = open_browser(playwright)
         yield browser
         browser.close()
 

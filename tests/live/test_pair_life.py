@@ -16,12 +16,13 @@ from typing import Any
 import pytest
 from playwright.sync_api import sync_playwright
 
-from browser.conftest import CHROMIUM, FLAGS, Window
+from browser.conftest import Window
 from staffetta.lab.appliance import SITE_PORT
 from staffetta.lab.asynchronous import Asynchronous
 from staffetta.lab.pair import Member
 from staffetta.lab.publisher import OLD, Publisher
 from staffetta.lab.site import SiteAdministrator, Work
+from staffetta.lab.window import open_browser
 from staffetta.lab.world import LabFailure, wait_until
 from worlds import a_story
 
@@ -138,8 +139,8 @@ def test_the_old_primary_comes_back_as_the_backup_and_what_it_alone_had_is_joine
 def test_a_session_in_a_browser_goes_with_the_traffic_and_back(life: Life) -> None:
     a, b = life.pair
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        window = Window(browser.new_context(ignore_https_errors=True).new_page(), life.pair.url)
+        browser = open_browser(playwright)
+        window = Window(browser.new_context().new_page(), life.pair.url)
         page = window.page
         window.sign_in("/login", "rita", life.technician.password)
         window.go("Remote computers")
