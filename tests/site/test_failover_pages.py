@@ -177,9 +177,14 @@ def test_a_backup_has_the_list_of_jump_clients_for_programs_and_for_spreadsheets
 def test_pages_that_make_no_sense_on_a_backup_are_not_there(browser: Client) -> None:
     become(Role.BACKUP)
     page = browser.get("/login/status/information").content.decode()
-    for gone in ("/login/users", "/login/files", "/login/jump-clients"):
+    for gone in ("/login/users", "/login/files", "/login/jump-clients?standing=behind"):
         assert f'href="{gone}"' not in page
-        assert browser.get(gone).status_code == 409
+        refusal = browser.get(gone)
+        assert refusal.status_code == 409
+        assert f'href="https://b.example.org:443{gone}"' in refusal.content.decode()
+    sent = browser.post("/login/users/new", {"username": "late"})
+    assert sent.status_code == 409
+    assert 'href="https://b.example.org:443/login"' in sent.content.decode()
     for there in (FAILOVER, SECURITY, "/login/reports/sessions", "/login/audit-log"):
         assert f'href="{there}"' in page
         assert browser.get(there).status_code == 200

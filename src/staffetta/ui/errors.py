@@ -3,6 +3,8 @@
 A face names these in its URLconf as `handler400` … and in `CSRF_FAILURE_VIEW`.
 """
 
+from dataclasses import dataclass
+
 from django.conf import settings
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
@@ -13,9 +15,20 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 
-def trouble(request: HttpRequest, status: int, title: str | Promise, sentence: str | Promise) -> HttpResponse:
-    """A page with one sentence about what went wrong."""
-    return render(request, "ui/trouble.html", {"trouble": title, "sentence": sentence}, status=status)
+@dataclass(frozen=True, slots=True)
+class WayOut:
+    """Where somebody finds what is not on a page: the address, and the words of the link to it."""
+
+    address: str
+    words: str
+
+
+def trouble(
+    request: HttpRequest, status: int, title: str | Promise, sentence: str | Promise, way_out: WayOut | None = None
+) -> HttpResponse:
+    """A page with one sentence about what went wrong, and where to go from there: to the first page if not told."""
+    told = {"trouble": title, "sentence": sentence, "way_out": way_out}
+    return render(request, "ui/trouble.html", told, status=status)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:

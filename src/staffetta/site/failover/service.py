@@ -79,6 +79,12 @@ def picture() -> PairPicture:
     )
 
 
+def last_relationship() -> RelationshipPicture | None:
+    """Return the last relationship, whether or not it holds; None if there was none."""
+    row = roles.last()
+    return None if row is None else _relationship(row)
+
+
 def peer(limits: Limits | None = None) -> HttpsPeer:
     """Return the other appliance, to be closed by the caller. Raises ``NoRelationship``."""
     return link.peer_of(roles.required(), limits)

@@ -4,12 +4,14 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
+from django.urls import reverse
 from django.utils.deprecation import MiddlewareMixin
 from django.utils.translation import gettext as _
 
 from staffetta.kernel.errors import StaffettaError
 from staffetta.site.data import identity
-from staffetta.ui.errors import trouble
+from staffetta.site.failover.service import last_relationship
+from staffetta.ui.errors import WayOut, trouble
 from staffetta.ui.sentences import say_error
 
 
@@ -49,4 +51,14 @@ class BackupPages(MiddlewareMixin):
         if not request.user.is_authenticated or identity.role().serves:
             return None
         sentence = _("This appliance is the backup of a failover pair. This page is on the primary.")
-        return trouble(request, 409, _("Not on the backup"), sentence)
+        return trouble(request, 409, _("Not on the backup"), sentence, _there(request))
+
+
+def _there(request: HttpRequest) -> WayOut | None:
+    """The same page at the other appliance's own address; whoever sent a form begins at its page again."""
+    relationship = last_relationship()
+    if relationship is None:
+        return None
+    path = request.get_full_path() if request.method == "GET" else reverse("web:entrance")
+    words = _("Open it on %(appliance)s") % {"appliance": relationship.peer.host}
+    return WayOut(f"https://{relationship.peer}{path}", words)
