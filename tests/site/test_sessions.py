@@ -293,6 +293,19 @@ def test_a_session_is_told_in_pages_and_to_programs(
 
 
 @pytest.mark.req("S2")
+def test_a_reload_of_the_console_is_not_told_as_a_fault_of_the_network(
+    browser: Callable[..., Client], rita: Account, session: str
+) -> None:
+    for counter, end in enumerate(("console", "jump-client"), 1):
+        _attach(session, end, counter, "site-a", T0)
+        service.note_detached(session, end, counter, T0 + timedelta(seconds=1), "left")
+        _attach(session, end, counter + 1, "site-a", T0 + timedelta(seconds=1.5))
+    page = browser(rita).get(f"/login/reports/sessions/{session}").text
+    assert "Console attached again: network, or a reload of the page, pause 500 ms" in page
+    assert "Jump Client attached again: network, pause 500 ms" in page
+
+
+@pytest.mark.req("S2")
 def test_the_list_the_csv_and_the_json_are_of_the_same_sessions(
     browser: Callable[..., Client], person: Callable[..., Account]
 ) -> None:

@@ -74,6 +74,8 @@ def cause(event: StoryEvent) -> str:
     if event.cause is None:
         return ""
     words = str(CAUSES[event.cause])
+    if event.cause is Cause.NETWORK and event.end == "console":
+        return _("network, or a reload of the page")  # the site sees the same of both
     if event.cause is Cause.UPDATE:
         return _("%(cause)s to %(version)s") % {"cause": words, "version": event.version}
     return words
