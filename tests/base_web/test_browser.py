@@ -37,20 +37,21 @@ def served() -> Iterator[tuple[RealPages, str]]:
         yield pages, address
 
 
-@pytest.fixture(params=["light", "dark"])
+@pytest.fixture
 def visit(request: pytest.FixtureRequest, served: tuple[RealPages, str]) -> Iterator[Visit]:
     pages, address = served
     pages.control.forget()
+    scheme = getattr(request, "param", "light")
     with sync_playwright() as playwright:
         browser = at_window.open_browser(playwright)
-        context = browser.new_context(color_scheme=request.param)
+        context = browser.new_context(color_scheme=scheme)
         context.set_default_timeout(30_000)
         window = context.new_page()
         visit = Visit(window, address, pages)
         window.on("console", lambda said: visit.complaints.append(said.text) if said.type == "error" else None)
         window.on("pageerror", lambda error: visit.complaints.append(str(error)))
         yield visit
-        assert window.locator("html").get_attribute("data-bs-theme") == request.param
+        assert window.locator("html").get_attribute("data-bs-theme") == scheme
         browser.close()
     assert visit.complaints == []
 
@@ -71,6 +72,7 @@ def come_in(page: Page, address: str, pages: RealPages) -> None:
 
 
 @pytest.mark.req("H3", "U2", "U3", "U8", "U9")
+@pytest.mark.parametrize("visit", ["light", "dark"], indirect=True)
 def test_from_the_first_sign_in_to_an_installed_update(visit: Visit) -> None:
     sign_in(visit)
     page, control = visit.page, visit.pages.control

@@ -99,7 +99,7 @@ async def _type(stop: asyncio.Event, terminal: Terminal, given: argparse.Namespa
     fault, _, place = given.break_at.partition("@")
     echo = [given.python, str(given.echo), str(given.file)]
     if place == "echo":
-        echo += [fault, "700"]
+        echo += [fault, "140"]
     await terminal.wait_for(b"$ " if os.geteuid() else b"# ", START_SECONDS)
     terminal.type(shlex.join(echo).encode() + b"\r")
     start = await terminal.wait_for(b"READY", START_SECONDS)
@@ -122,7 +122,7 @@ async def _type(stop: asyncio.Event, terminal: Terminal, given: argparse.Namespa
         keys = b"%06d;" % number
         sent += keys
         sent_at.append(time.monotonic())
-        if place == "typist" and number == 100:
+        if place == "typist" and number == 20:
             keys = keys[1:] if fault == "drop" else keys[:1] + keys
         terminal.type(keys)
         number += 1
