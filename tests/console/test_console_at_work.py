@@ -42,6 +42,7 @@ def arrive(chromium: Browser, site: ConsoleSite) -> Iterator[Callable[..., Windo
 
     def come(name: str = "rita", context: BrowserContext | None = None, **options: Any) -> Window:
         if context is None:
+            # Playwright's own requests go out beside the browser, and have to be told to trust the site.
             usual = {"ignore_https_errors": True, "viewport": {"width": 1280, "height": 900}}
             context = chromium.new_context(**{**usual, **options})
             context.set_default_timeout(30_000)

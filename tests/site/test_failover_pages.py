@@ -177,18 +177,35 @@ def test_a_backup_has_the_list_of_jump_clients_for_programs_and_for_spreadsheets
 def test_pages_that_make_no_sense_on_a_backup_are_not_there(browser: Client) -> None:
     become(Role.BACKUP)
     page = browser.get("/login/status/information").content.decode()
-    for gone in ("/login/users", "/login/files", "/login/jump-clients?standing=behind"):
+    for gone in ("/login/users", "/login/files", "/login/jump-clients"):
         assert f'href="{gone}"' not in page
-        refusal = browser.get(gone)
-        assert refusal.status_code == 409
-        assert f'href="https://b.example.org:443{gone}"' in refusal.content.decode()
-    sent = browser.post("/login/users/new", {"username": "late"})
-    assert sent.status_code == 409
-    assert 'href="https://b.example.org:443/login"' in sent.content.decode()
+        assert browser.get(gone).status_code == 409
     for there in (FAILOVER, SECURITY, "/login/reports/sessions", "/login/audit-log"):
         assert f'href="{there}"' in page
         assert browser.get(there).status_code == 200
     assert Client().get("/login/users").status_code == 302, "a stranger is asked to sign in, and told nothing"
+
+
+@pytest.mark.req("F2")
+def test_who_came_by_the_backups_own_address_is_led_to_the_page_on_the_primary(
+    browser: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "ALLOWED_HOSTS", ["a.example.org", "support.example.org"])
+    become(Role.BACKUP)
+    wanted = "/login/jump-clients?standing=behind"
+    there = f'href="https://b.example.org{wanted}"'
+
+    def refusal(host: str, path: str = wanted) -> str:
+        answer = browser.get(path, headers={"host": host})
+        assert answer.status_code == 409
+        return answer.content.decode()
+
+    assert "https://b.example.org" not in refusal("a.example.org"), "the other one is not heard to be the primary"
+    Relationship.objects.update(peer_role=Role.PRIMARY)
+    assert there in refusal("a.example.org") and there in refusal("a.example.org:443")
+    assert "https://b.example.org" not in refusal("support.example.org"), "its next request finds the primary"
+    sent = browser.post("/login/users/new", {"username": "late"}, headers={"host": "a.example.org"})
+    assert sent.status_code == 409 and "https://b.example.org" not in sent.content.decode()
 
 
 @pytest.mark.req("F1", "S12")

@@ -301,7 +301,7 @@ def test_a_reload_of_the_console_is_not_told_as_a_fault_of_the_network(
         service.note_detached(session, end, counter, T0 + timedelta(seconds=1), "left")
         _attach(session, end, counter + 1, "site-a", T0 + timedelta(seconds=1.5))
     page = browser(rita).get(f"/login/reports/sessions/{session}").text
-    assert "Console attached again: network, or a reload of the page, pause 500 ms" in page
+    assert "Console attached again: network, or the console was opened again, pause 500 ms" in page
     assert "Jump Client attached again: network, pause 500 ms" in page
 
 

@@ -26,7 +26,7 @@ class WayOut:
 def trouble(
     request: HttpRequest, status: int, title: str | Promise, sentence: str | Promise, way_out: WayOut | None = None
 ) -> HttpResponse:
-    """A page with one sentence about what went wrong, and where to go from there: to the first page if not told."""
+    """A page with one sentence about what went wrong, and the ways on: ``way_out`` if there is one, the first page."""
     told = {"trouble": title, "sentence": sentence, "way_out": way_out}
     return render(request, "ui/trouble.html", told, status=status)
 

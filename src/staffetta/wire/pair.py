@@ -124,6 +124,11 @@ class Endpoint:
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
+    @property
+    def authority(self) -> str:
+        """As people and addresses of https name it (RFC 3986 §3.2): without the port where that is the usual one."""
+        return str(self).removesuffix(":443")
+
 
 def make_endpoint(host: str, port: int) -> Endpoint:
     """The endpoint in canonical spelling. Raises ``NoEndpoint``."""

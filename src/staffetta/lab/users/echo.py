@@ -1,7 +1,7 @@
 """The program a technician works in on the remote computer: shows each key again and writes it to a file.
 
-Standard library only: it is run by whatever Python the remote computer has. ``--break drop|double`` and ``--at N``
-put a filter between the remote terminal and the program, which drops or doubles one keystroke.
+Standard library only: it is run by whatever Python the remote computer has. Its arguments: the file, and to break
+something on purpose ``drop`` or ``double`` and the place of the keystroke that a filter does it to.
 """
 
 import os

@@ -23,7 +23,7 @@ from staffetta.site.failover.job_facts import (
     InstallState,
     OfferFact,
 )
-from staffetta.site.failover.models import PairCommand, Relationship
+from staffetta.site.failover.models import PairCommand
 from staffetta.site.failover.rules import covers
 from staffetta.site.support.models import LiveSession
 from staffetta.wire.pair import Endpoint
@@ -56,6 +56,7 @@ def site_door(kind: type[SiteDoor] = _Door) -> SiteDoor:
 def own_facts(job: str) -> ApplianceFacts:
     """What the owner of a pair job needs to know of this appliance."""
     relationship, now = roles.held(), utc_now()
+    own = "this appliance" if relationship is None else Endpoint(relationship.own_host, relationship.own_port).authority
     sync = syncing.own_sync()
     shared_name = str(settings.STAFFETTA_SHARED_HOST)
     base, installs = _base(job)
@@ -67,7 +68,7 @@ def own_facts(job: str) -> ApplianceFacts:
         rank = (0, "")
     return ApplianceFacts(
         origin=instance.origin(),
-        host="this appliance" if relationship is None else _host(relationship),
+        host=own,
         role=instance.role(),
         term=instance.role_term(),
         site_version=identity.installed_version(),
@@ -93,11 +94,6 @@ def own_facts(job: str) -> ApplianceFacts:
             for one in PairCommand.objects.filter(job_id=job).exclude(done_at=None)
         ),
     )
-
-
-def _host(relationship: Relationship) -> str:
-    at = str(Endpoint(relationship.own_host, relationship.own_port))
-    return at.removesuffix(":443")
 
 
 def _covers(shared_name: str) -> bool:

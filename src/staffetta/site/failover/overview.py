@@ -11,7 +11,6 @@ from enum import StrEnum
 from staffetta.site.data.roles import Role
 from staffetta.site.failover.pictures import QUIET, PairPicture, PeerSeen, RelationshipPicture, SyncPicture
 from staffetta.site.failover.rules import SILENT, Alarm
-from staffetta.wire.pair import Endpoint
 
 
 class Link(StrEnum):
@@ -70,7 +69,7 @@ def draw(pair: PairPicture, now: datetime) -> Drawn | None:
     own_rank, other_rank = _rank(pair.role, pair.term), _rank(pair.peer.role, pair.peer.term)
     own_leads, other_leads = own_rank > other_rank, other_rank > own_rank
     own = Appliance(
-        host=_host(pair.relationship.own),
+        host=pair.relationship.own.authority,
         own=True,
         role=pair.role,
         term=pair.term,
@@ -103,7 +102,7 @@ def draw(pair: PairPicture, now: datetime) -> Drawn | None:
 def hosts(pair: PairPicture) -> dict[str, str]:
     """Return the addresses of the two by their origins, as far as there is a relationship."""
     held = pair.relationship
-    return {} if held is None else {pair.origin: _host(held.own), held.peer_origin: _host(held.peer)}
+    return {} if held is None else {pair.origin: held.own.authority, held.peer_origin: held.peer.authority}
 
 
 def _has_alarm(pair: PairPicture, alarm: Alarm) -> bool:
@@ -113,7 +112,7 @@ def _has_alarm(pair: PairPicture, alarm: Alarm) -> bool:
 def _other(held: RelationshipPicture, seen: PeerSeen, now: datetime, *, answers: bool, traffic: bool) -> Appliance:
     quiet = None if seen.seen_at is None else now - seen.seen_at
     return Appliance(
-        host=_host(held.peer),
+        host=held.peer.authority,
         own=False,
         role=seen.role,
         term=seen.term or None,
@@ -141,7 +140,3 @@ def _link(sync: SyncPicture, answers: bool) -> Link:
 def _rank(role: Role | None, term: int) -> int:
     """Of two primaries the one of the higher term is it; whoever is not primary is none."""
     return term if role is Role.PRIMARY else -1
-
-
-def _host(at: Endpoint) -> str:
-    return str(at).removesuffix(":443")

@@ -16,7 +16,7 @@ asked as often; when it answered is written down every five."""
 
 @dataclass(frozen=True, slots=True)
 class RelationshipPicture:
-    """The relationship that holds, or held last: where each side reaches the other, and since when."""
+    """The relationship that holds: where each side reaches the other, and since when."""
 
     peer_origin: str
     peer: Endpoint

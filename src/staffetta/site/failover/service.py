@@ -79,12 +79,6 @@ def picture() -> PairPicture:
     )
 
 
-def last_relationship() -> RelationshipPicture | None:
-    """Return the last relationship, whether or not it holds; None if there was none."""
-    row = roles.last()
-    return None if row is None else _relationship(row)
-
-
 def peer(limits: Limits | None = None) -> HttpsPeer:
     """Return the other appliance, to be closed by the caller. Raises ``NoRelationship``."""
     return link.peer_of(roles.required(), limits)
@@ -100,6 +94,18 @@ def establish(new_backup: Endpoint, reverse: Endpoint, actor: str) -> None:
     except NotEstablished as error:
         audit.note(actor, "failover.not-established", str(new_backup), {"why": error.message[:MOST_TOLD]})
         raise
+
+
+def primary_for(host: str) -> Endpoint | None:
+    """Return the primary's own address for who asks this backup as ``host``, as a request names it.
+
+    None where the primary is not known, and for who came by what the two share: their next request finds the primary.
+    """
+    held = roles.held()
+    if held is None or held.peer_role != Role.PRIMARY:
+        return None
+    told = _relationship(held)
+    return told.peer if told.own.authority == host.removesuffix(":443") else None
 
 
 # Roles

@@ -4,13 +4,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
-from django.urls import reverse
 from django.utils.deprecation import MiddlewareMixin
 from django.utils.translation import gettext as _
 
 from staffetta.kernel.errors import StaffettaError
 from staffetta.site.data import identity
-from staffetta.site.failover.service import last_relationship
+from staffetta.site.failover.service import primary_for
 from staffetta.ui.errors import WayOut, trouble
 from staffetta.ui.sentences import say_error
 
@@ -55,10 +54,9 @@ class BackupPages(MiddlewareMixin):
 
 
 def _there(request: HttpRequest) -> WayOut | None:
-    """The same page at the other appliance's own address; whoever sent a form begins at its page again."""
-    relationship = last_relationship()
-    if relationship is None:
+    """The same page on the primary. What was sent in a form is not sent on: it is done there anew."""
+    primary = primary_for(request.get_host()) if request.method in ("GET", "HEAD") else None
+    if primary is None:
         return None
-    path = request.get_full_path() if request.method == "GET" else reverse("web:entrance")
-    words = _("Open it on %(appliance)s") % {"appliance": relationship.peer.host}
-    return WayOut(f"https://{relationship.peer}{path}", words)
+    words = _("Open it on %(appliance)s") % {"appliance": primary.authority}
+    return WayOut(f"https://{primary.authority}{request.get_full_path()}", words)

@@ -75,7 +75,7 @@ def cause(event: StoryEvent) -> str:
         return ""
     words = str(CAUSES[event.cause])
     if event.cause is Cause.NETWORK and event.end == "console":
-        return _("network, or a reload of the page")  # the site sees the same of both
+        return _("network, or the console was opened again")  # the site notes the same of both
     if event.cause is Cause.UPDATE:
         return _("%(cause)s to %(version)s") % {"cause": words, "version": event.version}
     return words
