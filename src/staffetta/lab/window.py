@@ -29,7 +29,7 @@ ERR_TOO_MANY_RETRIES."""
 
 
 def open_browser(playwright: Playwright) -> Browser:
-    """Start the system's Chromium, with nothing in it but what is asked for. The caller closes it."""
+    """Start the system's Chromium; it ends with ``playwright`` if nobody closes it before. Raises ``LabFailure``."""
     chromium = shutil.which("chromium")
     if chromium is None:
         raise LabFailure("There is no chromium on this machine: install the package `chromium`.")

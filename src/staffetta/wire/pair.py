@@ -127,7 +127,12 @@ class Endpoint:
     @property
     def authority(self) -> str:
         """As people and addresses of https name it (RFC 3986 §3.2): without the port where that is the usual one."""
-        return str(self).removesuffix(":443")
+        return without_usual_port(str(self))
+
+
+def without_usual_port(authority: str) -> str:
+    """A host with or without its port, as an address of https or a ``Host`` header has it, without the usual port."""
+    return authority.removesuffix(":443")
 
 
 def make_endpoint(host: str, port: int) -> Endpoint:

@@ -26,7 +26,6 @@ from staffetta.site.failover.job_facts import (
 from staffetta.site.failover.models import PairCommand
 from staffetta.site.failover.rules import covers
 from staffetta.site.support.models import LiveSession
-from staffetta.wire.pair import Endpoint
 
 _log = get_logger(__name__)
 
@@ -56,7 +55,6 @@ def site_door(kind: type[SiteDoor] = _Door) -> SiteDoor:
 def own_facts(job: str) -> ApplianceFacts:
     """What the owner of a pair job needs to know of this appliance."""
     relationship, now = roles.held(), utc_now()
-    own = "this appliance" if relationship is None else Endpoint(relationship.own_host, relationship.own_port).authority
     sync = syncing.own_sync()
     shared_name = str(settings.STAFFETTA_SHARED_HOST)
     base, installs = _base(job)
@@ -68,7 +66,7 @@ def own_facts(job: str) -> ApplianceFacts:
         rank = (0, "")
     return ApplianceFacts(
         origin=instance.origin(),
-        host=own,
+        host="this appliance" if relationship is None else relationship.own.authority,
         role=instance.role(),
         term=instance.role_term(),
         site_version=identity.installed_version(),

@@ -5,13 +5,12 @@ from staffetta.site.failover import identity
 from staffetta.site.failover.models import Relationship
 from staffetta.site.failover.peer import HttpsPeer
 from staffetta.site.failover.reaching import Limits
-from staffetta.wire.pair import Endpoint
 
 
 def peer_of(relationship: Relationship, limits: Limits | None = None) -> HttpsPeer:
     """Return the other appliance of a relationship."""
     return HttpsPeer(
-        Endpoint(relationship.peer_host, relationship.peer_port),
+        relationship.peer,
         relationship.peer_origin,
         bytes(relationship.peer_key),
         instance.origin(),

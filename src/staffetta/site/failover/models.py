@@ -5,6 +5,7 @@ from django.db import models
 from staffetta.kernel.ids import new_id
 from staffetta.site.data.fields import EncryptedField
 from staffetta.site.data.sync import Sync
+from staffetta.wire.pair import Endpoint
 
 
 class PairIdentity(models.Model):
@@ -59,8 +60,18 @@ class Relationship(models.Model):
         default_permissions = ()
         constraints = [models.CheckConstraint(condition=models.Q(only=True), name="relationship_only_one")]
 
+    @property
+    def peer(self) -> Endpoint:
+        """Where this appliance reaches the other one's site: the other one's own address."""
+        return Endpoint(self.peer_host, self.peer_port)
+
+    @property
+    def own(self) -> Endpoint:
+        """Where the other appliance reaches this one's: this one's own address."""
+        return Endpoint(self.own_host, self.own_port)
+
     def __str__(self) -> str:
-        return f"{self.peer_host}:{self.peer_port}"
+        return str(self.peer)
 
 
 class SyncState(models.Model):

@@ -130,7 +130,7 @@ def break_off(actor: str, why: str = "") -> None:
         Relationship.objects.filter(only=True).update(
             broken_at=utc_now(), alarm="", taking_over_at=None, without_primary_since=None
         )
-        where = str(Endpoint(relationship.peer_host, relationship.peer_port))
+        where = str(relationship.peer)
         audit.note(actor, "failover.broken", where, {"peer": relationship.peer_origin, "why": why})
         _tell_after()
 

@@ -31,7 +31,7 @@ from staffetta.site.failover.reaching import Limits
 from staffetta.site.failover.rules import Alarm
 from staffetta.site.support.models import LiveSession
 from staffetta.wire.errors import WireError
-from staffetta.wire.pair import Endpoint, parse_endpoint
+from staffetta.wire.pair import Endpoint, parse_endpoint, without_usual_port
 
 _log = get_logger(__name__)
 
@@ -104,8 +104,7 @@ def primary_for(host: str) -> Endpoint | None:
     held = roles.held()
     if held is None or held.peer_role != Role.PRIMARY:
         return None
-    told = _relationship(held)
-    return told.peer if told.own.authority == host.removesuffix(":443") else None
+    return held.peer if held.own.authority == without_usual_port(host) else None
 
 
 # Roles
@@ -146,7 +145,7 @@ def own_picture() -> dict[str, Any]:
         "origin": instance.origin(),
         "site_version": identity.installed_version(),
         "base_version": identity.base_version(),
-        "address": str(Endpoint(held.own_host, held.own_port)),
+        "address": str(held.own),
         "certificates": [leaf.hex()],
         "certificate_names": list(names),
         "time": pictures.to_json(utc_now()),
@@ -162,12 +161,7 @@ def _sessions_live() -> int:
 
 
 def _relationship(row: Relationship) -> RelationshipPicture:
-    return RelationshipPicture(
-        row.peer_origin,
-        Endpoint(row.peer_host, row.peer_port),
-        Endpoint(row.own_host, row.own_port),
-        row.established_at,
-    )
+    return RelationshipPicture(row.peer_origin, row.peer, row.own, row.established_at)
 
 
 def _peer_seen(row: Relationship, now: datetime) -> PeerSeen:
@@ -187,7 +181,7 @@ def _peer_seen(row: Relationship, now: datetime) -> PeerSeen:
 
 def _prefill(row: Relationship | None) -> Prefill:
     if row is not None:
-        return Prefill(Endpoint(row.peer_host, row.peer_port), Endpoint(row.own_host, row.own_port))
+        return Prefill(row.peer, row.own)
     moving = (str(settings.STAFFETTA_SHARED_HOST).lower(), settings.STAFFETTA_SHARED_ADDRESS)
     for address in settings.STAFFETTA_ADDRESSES:
         try:

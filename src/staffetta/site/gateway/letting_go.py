@@ -9,11 +9,10 @@ from typing import Final
 from aiohttp import web
 
 from staffetta.site.gateway.signing import Signer
+from staffetta.wire.pair import without_usual_port
 
 AGAIN_SECONDS: Final = 1
 """A page that is not for a backup is asked for again after so long, by the browser itself."""
-
-_USUAL_PORT: Final = ":443"
 
 
 class LettingGo:
@@ -27,7 +26,7 @@ class LettingGo:
         pair = self._signer.standing.pair
         if self._signer.serves or pair is None or response.status == 101:
             return
-        if request.host.removesuffix(_USUAL_PORT) == pair.own.removesuffix(_USUAL_PORT):
+        if without_usual_port(request.host) == without_usual_port(pair.own):
             return
         response.force_close()
         response.headers["Connection"] = "close"

@@ -104,14 +104,10 @@ def read(configured: tuple[str, ...]) -> Standing:
 
 def _pair(row: Relationship) -> Pair:
     return Pair(
-        _address(row.own_host, row.own_port),
-        _address(row.peer_host, row.peer_port),
+        str(row.own),
+        str(row.peer),
         row.peer_leaf,
         row.peer_role,
         row.peer_term,
         row.seen_at is not None and utc_now() - row.seen_at < _HEARD,
     )
-
-
-def _address(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
